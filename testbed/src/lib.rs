@@ -1,1 +1,63 @@
-//! Testbed.
+//! Real peers for tests: hosts in network namespaces, an underlay between them, raw frames, kernel VXLAN, and
+//! `tap-vtep` in the midst of them.
+//!
+//! ```no_run
+//! use testbed::{Family, KernelVtep, KernelVtepOptions, Underlay, ping};
+//!
+//! let underlay = Underlay::new(2);
+//! let [one, two] = [0, 1].map(|host| {
+//!     let other = underlay.host(1 - host).address(Family::V4);
+//!     KernelVtep::new(underlay.host(host), &KernelVtepOptions::to(&[other]))
+//! });
+//! assert_eq!(ping(&one.guest, two.guest_address(Family::V4), 3).received, 3);
+//! ```
+//!
+//! # What it needs
+//!
+//! Root, Linux with `veth`, `bridge`, `vxlan` and `tun`, and the tools that it calls. What is missing is never
+//! skipped: it panics with one line that says how to get it.
+//!
+//! # Panics
+//!
+//! This crate serves tests. Whatever cannot be set up, and every wait that comes to its deadline, panics at the
+//! caller's line with one sentence; no function says so again. What was made is removed when its value is dropped, also
+//! while a panic unwinds. What a killed process left behind is removed by the next one.
+#![forbid(unsafe_code)]
+// Most calls are made for what they do in the system; what they give back is often of no interest.
+#![allow(clippy::must_use_candidate)]
+
+mod command;
+mod deadline;
+mod family;
+mod fault;
+mod frame;
+mod frame_sender;
+mod kernel_vxlan;
+mod namespace;
+mod ping;
+mod program;
+mod scratch;
+mod sniffer;
+mod tool;
+mod transfer;
+mod underlay;
+
+pub use command::{Background, Finished, run};
+pub use deadline::{PATIENCE, stays, wait_until};
+pub use family::Family;
+pub use fault::Fault;
+pub use frame::{EXPERIMENTAL, Numbered, VXLAN_HEADER_LEN, frame, guest_mac, sequence_numbers, vxlan};
+pub use frame_sender::FrameSender;
+pub use kernel_vxlan::{Flood, KernelVtep, KernelVtepOptions, finish_checksums};
+pub use namespace::Namespace;
+pub use ping::{Ping, ping, ping_with};
+pub use program::{Exit, TapVtep};
+pub use scratch::Scratch;
+pub use sniffer::{Direction, Sniffer};
+pub use tool::{require, require_root};
+pub use transfer::{Transfer, transfer};
+pub use underlay::{Host, Underlay};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

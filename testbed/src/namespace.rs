@@ -1,0 +1,246 @@
+//! Network namespaces.
+
+use std::{
+    fmt, fs,
+    fs::File,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    process::{self, Command},
+    sync::Once,
+    thread,
+    time::Duration,
+};
+
+use rustix::{
+    net::netdevice,
+    process::{Pid, Signal, kill_process},
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
+use serde_json::Value;
+
+use crate::{
+    command::{Background, Finished, finish, run},
+    deadline::{PATIENCE, fail},
+    scratch::{PREFIX, Scratch, is_stale, unique},
+    tool::{require, require_root},
+};
+
+/// Where iproute2 keeps the names of namespaces.
+const DIRECTORY: &str = "/run/netns";
+
+/// A network namespace with a name of its own, removed when dropped.
+///
+/// IPv6 is off on every device that appears in it until [`Namespace::enable_ipv6`]: what the kernel says by itself (router
+/// solicitations, group reports) would disturb exact counts.
+pub struct Namespace {
+    name: String,
+    file: File,
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl Namespace {
+    /// Makes `tv<pid>-<n>-<label>`, with its loopback up.
+    #[track_caller]
+    #[must_use]
+    pub fn new(label: &str) -> Self {
+        static CLEANED: Once = Once::new();
+        CLEANED.call_once(|| {
+            require_root();
+            remove_stale();
+            Scratch::remove_stale();
+        });
+        let name = format!("{PREFIX}{}-{}-{label}", process::id(), unique());
+        expect_success(&["ip", "netns", "add", &name]);
+        let file = match File::open(Path::new(DIRECTORY).join(&name)) {
+            Ok(file) => file,
+            Err(error) => fail(format_args!("namespace {name}: {error}")),
+        };
+        let namespace = Self { name, file };
+        for conf in ["all", "default"] {
+            namespace.set_sysctl(&format!("net/ipv6/conf/{conf}/disable_ipv6"), "1");
+            // An address serves as soon as it is there.
+            namespace.set_sysctl(&format!("net/ipv6/conf/{conf}/accept_dad"), "0");
+            namespace.set_sysctl(&format!("net/ipv6/conf/{conf}/accept_ra"), "0");
+        }
+        namespace.ip("link set lo up");
+        namespace
+    }
+
+    /// Its name, as `ip netns` shows it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file that stands for it.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        Path::new(DIRECTORY).join(&self.name)
+    }
+
+    /// Runs `f` on a thread inside: sockets that it opens and processes that it starts belong to the namespace for good.
+    #[track_caller]
+    pub fn enter<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
+        let inside = thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))
+                        .unwrap_or_else(|error| fail(format_args!("namespace {}: {error}", self.name)));
+                    f()
+                })
+                .join()
+        });
+        inside.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Runs a command inside to its end, whatever its status; [`PATIENCE`] at most.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> Finished {
+        self.run_within(PATIENCE, arguments)
+    }
+
+    /// Runs a command inside, which ends within `limit`.
+    #[track_caller]
+    pub fn run_within(&self, limit: Duration, arguments: &[&str]) -> Finished {
+        let mut command = Command::new(require(arguments[0]));
+        command.args(&arguments[1..]);
+        self.enter(|| finish(command, limit))
+    }
+
+    /// Starts a process inside that runs beside the test.
+    #[track_caller]
+    pub fn start(&self, command: Command) -> Background {
+        self.enter(|| Background::start(command))
+    }
+
+    /// `ip -n <namespace> <arguments>`, split at spaces; gives what it prints.
+    #[track_caller]
+    pub fn ip(&self, arguments: &str) -> String {
+        self.iproute2("ip", arguments)
+    }
+
+    /// `bridge -n <namespace> <arguments>`, split at spaces; gives what it prints.
+    #[track_caller]
+    pub fn bridge(&self, arguments: &str) -> String {
+        self.iproute2("bridge", arguments)
+    }
+
+    #[track_caller]
+    fn iproute2(&self, tool: &str, arguments: &str) -> String {
+        let words: Vec<&str> = [tool, "-n", &self.name].into_iter().chain(arguments.split_whitespace()).collect();
+        expect_success(&words).stdout
+    }
+
+    /// Sets `/proc/sys/<key>`, the key with slashes.
+    #[track_caller]
+    pub fn set_sysctl(&self, key: &str, value: &str) {
+        if let Err(error) = self.enter(|| fs::write(Path::new("/proc/sys").join(key), value)) {
+            fail(format_args!("sysctl {key} = {value}: {error}"));
+        }
+    }
+
+    /// Turns IPv6 on for a device.
+    #[track_caller]
+    pub fn enable_ipv6(&self, device: &str) {
+        self.set_sysctl(&format!("net/ipv6/conf/{device}/disable_ipv6"), "0");
+    }
+
+    /// Puts an address on a device, with IPv6 turned on where it needs it.
+    #[track_caller]
+    pub fn add_address(&self, device: &str, address: IpAddr, prefix_len: u8) {
+        if address.is_ipv6() {
+            self.enable_ipv6(device);
+        }
+        self.ip(&format!("addr add {address}/{prefix_len} dev {device}"));
+    }
+
+    /// `true` when the device is there.
+    #[must_use]
+    pub fn has_device(&self, device: &str) -> bool {
+        self.device_index(device).is_some()
+    }
+
+    /// The number of a device.
+    #[must_use]
+    pub fn device_index(&self, device: &str) -> Option<u32> {
+        self.enter(|| {
+            let socket = UdpSocket::bind("127.0.0.1:0").ok()?;
+            netdevice::name_to_index(&socket, device).ok()
+        })
+    }
+
+    /// What `ip -s -d -j addr show` says of a device, or null when it is not there.
+    #[must_use]
+    pub fn device(&self, device: &str) -> Value {
+        let shown = run(&["ip", "-n", &self.name, "-s", "-d", "-j", "addr", "show", "dev", device]).stdout;
+        let mut devices: Value = serde_json::from_str(&shown).unwrap_or_default();
+        devices.get_mut(0).map(Value::take).unwrap_or_default()
+    }
+
+    /// A counter of a device as `ip -s -j link` has it: `"tx"` and `"packets"`, `"rx"` and `"dropped"` …
+    #[track_caller]
+    #[must_use]
+    pub fn statistic(&self, device: &str, direction: &str, counter: &str) -> u64 {
+        match self.device(device)["stats64"][direction][counter].as_u64() {
+            Some(value) => value,
+            None => fail(format_args!("{self:?} has no {direction} {counter} for {device}")),
+        }
+    }
+
+    /// A UDP socket inside.
+    #[track_caller]
+    #[must_use]
+    pub fn udp_socket(&self, local: impl Into<SocketAddr>) -> UdpSocket {
+        let local = local.into();
+        let socket = self.enter(|| UdpSocket::bind(local));
+        match socket.and_then(|socket| socket.set_read_timeout(Some(PATIENCE)).map(|()| socket)) {
+            Ok(socket) => socket,
+            Err(error) => fail(format_args!("UDP socket at {local} in {self:?}: {error}")),
+        }
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        remove(&self.name);
+    }
+}
+
+#[track_caller]
+fn expect_success(arguments: &[&str]) -> Finished {
+    let finished = run(arguments);
+    if finished.status != Some(0) {
+        fail(format_args!("{}: {}", arguments.join(" "), finished.stderr.trim()));
+    }
+    finished
+}
+
+/// Kills what runs in a namespace and removes it. Never panics: it also runs while a panic unwinds.
+fn remove(name: &str) {
+    let Ok(shown) = Command::new("ip").args(["netns", "pids", name]).output() else { return };
+    for pid in String::from_utf8_lossy(&shown.stdout).lines().filter_map(|line| line.trim().parse().ok()) {
+        if pid != process::id().cast_signed()
+            && let Some(pid) = Pid::from_raw(pid)
+        {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+    let _ = Command::new("ip").args(["netns", "del", name]).output();
+}
+
+/// Removes the namespaces of processes that are gone.
+fn remove_stale() {
+    let Ok(entries) = fs::read_dir(DIRECTORY) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if is_stale(&name) {
+            remove(&name);
+        }
+    }
+}
