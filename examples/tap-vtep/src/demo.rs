@@ -19,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::geteuid;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -67,8 +68,11 @@ pub(crate) enum DemoError {
     #[error("there is no /dev/net/tun: `sudo modprobe tun` loads it; a container needs `--device /dev/net/tun`")]
     NoTun,
     /// No TAP devices for this user.
-    #[error("/dev/net/tun may not be opened ({0}): run as root, or allow it with `sudo chmod 0666 /dev/net/tun`")]
-    TunNotPermitted(io::Error),
+    #[error("/dev/net/tun may not be opened: {remedy}")]
+    TunNotPermitted {
+        /// What to do about it.
+        remedy: &'static str,
+    },
     /// No network namespaces for this user.
     #[error("a network namespace of one's own is not allowed here ({error}): {remedy}")]
     NoNamespaces {
@@ -168,7 +172,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<(), DemoError> {
             host.name, host.underlay, other.underlay,
         ))?;
         screen.line(format_args!(
-            "   {TAP} is up. Its MTU is {mtu}, so that a frame and its outer headers fit into one packet of the cable."
+            "   {TAP} is up, MTU {mtu}: with its outer headers, a frame fits into one packet of the cable"
         ))?;
     }
 
@@ -176,16 +180,13 @@ pub(crate) fn run(options: &DemoOptions) -> Result<(), DemoError> {
     let capture = Capture::start(b)?;
     let pings = ping(a, b.overlay.into())?;
     show_pings(&mut screen, &pings, b.overlay.into())?;
-    let pings6 = match b.overlay6 {
-        Some(address) => {
-            let pings = ping(a, address.into())?;
-            show_pings(&mut screen, &pings, address.into())?;
-            Some(pings)
-        }
-        None => {
-            screen.line("IPv6 is not tried: it is switched off on this machine.")?;
-            None
-        }
+    let pings6 = if let Some(address) = b.overlay6 {
+        let pings = ping(a, address.into())?;
+        show_pings(&mut screen, &pings, address.into())?;
+        Some(pings)
+    } else {
+        screen.line("IPv6 is not tried: it is switched off on this machine.")?;
+        None
     };
 
     screen.step("One of these packets, as it came over the cable to host B")?;
@@ -193,8 +194,9 @@ pub(crate) fn run(options: &DemoOptions) -> Result<(), DemoError> {
 
     screen.step("Many bytes by TCP, from host A to host B")?;
     let bytes = u64::from(options.megabytes) * 1_000_000;
-    let transfer = transfer([a, b], bytes, |arrived, elapsed| show_progress(&mut screen, arrived, bytes, elapsed))?;
+    let transfer = transfer([a, b], bytes, |arrived, elapsed| show_progress(&mut screen, arrived, bytes, elapsed));
     screen.end_progress()?;
+    let transfer = transfer?;
     screen.line(format_args!(
         "{} MB in {:.1} s, {:.2} Gbit/s; every byte arrived as it was sent.",
         options.megabytes,
@@ -210,6 +212,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<(), DemoError> {
         endpoints.iter().map(|endpoint| endpoint.show("stats").map(|stats| drops(&stats))).sum::<Result<_, _>>()?;
     let counters = a.link(UNDERLAY_DEVICE)?;
 
+    interrupt::check()?;
     for endpoint in endpoints {
         endpoint.stop()?;
     }
@@ -226,15 +229,20 @@ fn look_for_tun() -> Result<(), DemoError> {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::ENXIO)) => {
             Err(DemoError::NoTun)
         }
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(DemoError::TunNotPermitted(error)),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(DemoError::TunNotPermitted {
+            remedy: if geteuid().is_root() {
+                "give the container the device with `--device /dev/net/tun`"
+            } else {
+                "run as root, or allow it to all with `sudo chmod 0666 /dev/net/tun`"
+            },
+        }),
         Err(error) => Err(error).doing("open /dev/net/tun"),
     }
 }
 
 fn show_pings(screen: &mut Screen, pings: &Pings, to: IpAddr) -> Result<(), DemoError> {
-    let protocol = if to.is_ipv4() { "ARP" } else { "Neighbor Discovery" };
     screen.line(format_args!(
-        "{to:<11} first answer after {} ({protocol} included), then {} of {} answered, median {}",
+        "{to:<11} first answer after {} (its MAC was looked up), then {} of {}, median {}",
         milliseconds(pings.first),
         pings.answered,
         pings.sent,
@@ -301,7 +309,7 @@ fn show_table(screen: &mut Screen, host: &Host, other: &Host, table: &Value) -> 
 fn drops(stats: &Value) -> u64 {
     let sum = |of: &Value| -> u64 {
         let counts = of.get("drops").and_then(Value::as_object);
-        counts.map(|counts| counts.values().filter_map(Value::as_u64).sum()).unwrap_or(0)
+        counts.map_or(0, |counts| counts.values().filter_map(Value::as_u64).sum())
     };
     let segments = stats.get("segments").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     sum(stats) + segments.iter().map(sum).sum::<u64>()
@@ -329,7 +337,7 @@ fn show_summary(screen: &mut Screen, figures: &Figures, elapsed: Duration) -> Re
         figures.transfer.bytes / 1_000_000
     ))?;
     screen.line(format_args!(
-        "the cable    {} packets from A to B, {} from B to A; 50 bytes of each are outer headers",
+        "the cable    {} packets from A to B, {} from B to A; each with 50 bytes of outer headers",
         thousands(figures.sent),
         thousands(figures.received)
     ))?;
@@ -385,11 +393,11 @@ mod tests {
 
     #[test]
     fn errors_are_one_line() {
-        let denied = || io::Error::from_raw_os_error(libc::EPERM);
+        let error = io::Error::from_raw_os_error(libc::EPERM);
         for error in [
             DemoError::NoTun,
-            DemoError::TunNotPermitted(denied()),
-            DemoError::NoNamespaces { error: denied(), remedy: "run as root" },
+            DemoError::TunNotPermitted { remedy: "run as root" },
+            DemoError::NoNamespaces { error, remedy: "run as root" },
             DemoError::Interrupted,
         ] {
             assert!(!error.to_string().contains('\n') && error.to_string().len() < 150, "{error}");

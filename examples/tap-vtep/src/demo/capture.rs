@@ -29,7 +29,7 @@ impl Capture {
 
     /// The first packet for which `wanted` gives a value; `None` if there is none.
     pub(super) fn find<T>(mut self, wanted: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, DemoError> {
-        let mut buffer = [0; 1 << 16];
+        let mut buffer = vec![0; 1 << 16];
         let read = || match self.0.read(&mut buffer) {
             Ok(length) => Ok(wanted(&buffer[..length])),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),

@@ -59,7 +59,7 @@ pub(super) fn vxlan_echo_request(packet: &[u8], names: &Names) -> Option<Vec<Fie
     fields.add("UDP", 2, format!("from port {}: a hash of the flow inside, so that flows spread", udp.source_port()));
     fields.add("UDP", 2, format!("to port {}: VXLAN", udp.destination_port()));
     fields.add("UDP", 2, format!("{} bytes with this header", udp.length()));
-    fields.add("UDP", 2, format!("checksum: {}", udp_checksum(&outer_ip, udp)));
+    fields.add("UDP", 2, format!("checksum: {}", udp_checksum(&outer_ip, *udp)));
     fields.add("VXLAN", 1, "flags: I, the network identifier is valid".to_owned());
     fields.add("VXLAN", 3, "reserved, zero".to_owned());
     fields.add("VXLAN", 3, format!("network identifier (VNI) {}: which virtual network", vxlan.vni()));
@@ -119,7 +119,7 @@ impl Fields<'_> {
 
 /// A packet caught on a virtual cable may have a checksum of its pseudo-header alone: the sender left the rest to a
 /// network card, and there is none.
-fn udp_checksum(packet: &Ipv4Packet<'_>, udp: &UdpHeader) -> &'static str {
+fn udp_checksum(packet: &Ipv4Packet<'_>, udp: UdpHeader) -> &'static str {
     let header = packet.header;
     let pseudo = Sum::pseudo_ipv4(header.source(), header.destination(), IpProtocol::UDP, udp.length());
     let bytes = packet.payload.get(..usize::from(udp.length())).unwrap_or(packet.payload);

@@ -73,6 +73,7 @@ impl Endpoint {
 
     /// What `tap-vtep show <what> --json` says of this VTEP.
     pub(super) fn show(&self, what: &str) -> Result<Value, DemoError> {
+        interrupt::check()?;
         let mut command = program();
         let output = command.args(["show", what, "--json", "--control"]).arg(&self.control).output();
         let Output { status, stdout, stderr } = output.doing("ask a VTEP for its tables")?;

@@ -1,4 +1,4 @@
-//! Echo requests (ICMP, ICMPv6) and their answers, over a raw socket.
+//! Echo requests (ICMP for IPv4 and IPv6) and their answers, over a raw socket.
 
 use std::{
     io::{self, Read as _},

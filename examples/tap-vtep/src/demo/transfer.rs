@@ -91,17 +91,15 @@ fn stream(
             }
         };
         stop.store(true, Ordering::Relaxed);
-        let received = receiving.join();
-        let sent = sending.join();
         watched?;
         // What the receiver says is the cause where both fail.
-        let elapsed = received.map_err(|_| DemoError::Thread)?.doing("receive through the tunnel")?;
-        sent.map_err(|_| DemoError::Thread)?.doing("send through the tunnel")?;
+        let elapsed = receiving.join().map_err(|_| DemoError::Thread)?.doing("receive through the tunnel")?;
+        sending.join().map_err(|_| DemoError::Thread)?.doing("send through the tunnel")?;
         Ok(Transfer { bytes, elapsed })
     })
 }
 
-fn send(mut stream: TcpStream, bytes: u64, content: &[u8; CHUNK], stop: &AtomicBool) -> io::Result<()> {
+fn send(mut stream: TcpStream, bytes: u64, content: &[u8], stop: &AtomicBool) -> io::Result<()> {
     let mut sent = 0;
     while sent < bytes && !stop.load(Ordering::Relaxed) {
         match stream.write(expected(content, sent, bytes)) {
@@ -116,11 +114,11 @@ fn send(mut stream: TcpStream, bytes: u64, content: &[u8; CHUNK], stop: &AtomicB
 fn receive(
     mut stream: TcpStream,
     bytes: u64,
-    content: &[u8; CHUNK],
+    content: &[u8],
     arrived: &AtomicU64,
     stop: &AtomicBool,
 ) -> io::Result<()> {
-    let mut buffer = [0; CHUNK];
+    let mut buffer = vec![0; CHUNK];
     let mut received = 0;
     while received < bytes && !stop.load(Ordering::Relaxed) {
         let expected = expected(content, received, bytes);
@@ -144,17 +142,17 @@ fn is_pause(error: &io::Error) -> bool {
 }
 
 /// What stands at `position` in a transfer of `bytes` bytes, up to the next repetition.
-fn expected(content: &[u8; CHUNK], position: u64, bytes: u64) -> &[u8] {
+fn expected(content: &[u8], position: u64, bytes: u64) -> &[u8] {
     let left = usize::try_from(bytes - position).unwrap_or(CHUNK);
     let rest = &content[position as usize % CHUNK..];
     &rest[..rest.len().min(left)]
 }
 
 /// Bytes in which no short pattern repeats, so that a piece lost or doubled is seen.
-fn content() -> Box<[u8; CHUNK]> {
+fn content() -> Vec<u8> {
     let mut state = 1_u32;
-    let mut bytes = Box::new([0; CHUNK]);
-    for byte in bytes.iter_mut() {
+    let mut bytes = vec![0; CHUNK];
+    for byte in &mut bytes {
         // Marsaglia's xorshift.
         state ^= state << 13;
         state ^= state >> 17;
