@@ -27,7 +27,7 @@ pub enum DecodeError {
         /// Those that are set: the eight bytes of the header as one big-endian number, all other bits zero.
         bits: u64,
     },
-    /// A version of Generic Protocol Extension that is not 0 (draft-ietf-nvo3-vxlan-gpe-13 §3.1).
+    /// A version of Generic Protocol Extension that is not 0 (draft-ietf-nvo3-vxlan-gpe-13 §3).
     #[error("version {version} of VXLAN-GPE is not known, only 0 is")]
     UnknownVersion {
         /// The version, 1 to 3.

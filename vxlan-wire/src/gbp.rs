@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, transmut
 
 use crate::{DecodeError, DecodeOptions, EncodeError, ReservedBits};
 
-/// The VXLAN header with the Group Policy extension (draft-smith-vxlan-group-policy-05 §2.1): the reserved bits of RFC
+/// The VXLAN header with the Group Policy extension (draft-smith-vxlan-group-policy-05): the reserved bits of RFC
 /// 7348 say which group sent the frame.
 ///
 /// ```text
@@ -36,7 +36,7 @@ pub struct GbpHeader {
     reserved2: u8,
 }
 
-/// What Group Policy says about a frame (draft-smith-vxlan-group-policy-05 §2.1).
+/// What Group Policy says about a frame (draft-smith-vxlan-group-policy-05).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

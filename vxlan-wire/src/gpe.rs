@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, transmut
 
 use crate::{DecodeError, DecodeOptions, EncodeError, ReservedBits};
 
-/// The VXLAN header with the Generic Protocol Extension (draft-ietf-nvo3-vxlan-gpe-13 §3.1): it says what is behind it.
+/// The VXLAN header with the Generic Protocol Extension (draft-ietf-nvo3-vxlan-gpe-13 §3): it says what is behind it.
 ///
 /// ```text
 ///  0                   1                   2                   3
@@ -35,7 +35,7 @@ pub struct GpeHeader {
     reserved2: u8,
 }
 
-/// The number of the protocol behind a [`GpeHeader`] (draft-ietf-nvo3-vxlan-gpe-13 §3.1).
+/// The number of the protocol behind a [`GpeHeader`] (draft-ietf-nvo3-vxlan-gpe-13 §3).
 #[derive(
     Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
 )]
