@@ -1,7 +1,7 @@
 //! `tap-vtep demo`: two hosts, a VTEP on each, and what happens between them, told to somebody who has never seen one.
 //!
-//! All of it is real: two network namespaces with a kernel of their own to talk to, this program twice, and packets. Nothing
-//! outside of them is touched, and nothing is left when the demonstration ends, in whatever way it does.
+//! All of it is real: two network namespaces, this program twice, and packets. Nothing outside of them is touched, and
+//! nothing is left when the demonstration ends, in whatever way it does.
 
 mod capture;
 mod dissect;
@@ -110,6 +110,14 @@ pub(crate) enum DemoError {
     /// The tunnel carried an echo request, but the cable did not.
     #[error("no encapsulated echo request was seen on the cable")]
     NoPacket,
+    /// A table without the row that all these packets should have made.
+    #[error("the VTEP of host {host} has not learned where host {other} is")]
+    NotLearned {
+        /// Whose table.
+        host: char,
+        /// Who is not in it.
+        other: char,
+    },
     /// A connection on which nothing moves.
     #[error("the TCP connection stalled after {arrived} of {bytes} bytes")]
     Stalled {
@@ -272,26 +280,25 @@ fn show_packet(screen: &mut Screen, capture: Capture, hosts: &[Host; 2]) -> Resu
 }
 
 fn show_progress(screen: &mut Screen, arrived: u64, bytes: u64, elapsed: Duration) -> Result<(), DemoError> {
-    let tenths = (20 * arrived).checked_div(bytes).unwrap_or(20) as usize;
+    let done = (20 * arrived).checked_div(bytes).unwrap_or(20) as usize;
     screen.progress(format_args!(
         "[{:<20}] {} of {} MB, {:.2} Gbit/s",
-        "#".repeat(tenths.min(20)),
+        "#".repeat(done.min(20)),
         arrived / 1_000_000,
         bytes / 1_000_000,
         gigabits(arrived, elapsed)
     ))
 }
 
-/// A forwarding table as `show fdb --json` gives it: the other host's TAP should be in it.
+/// A forwarding table as `show fdb --json` gives it. The other host's TAP must be in it.
 fn show_table(screen: &mut Screen, host: &Host, other: &Host, table: &Value) -> Result<(), DemoError> {
     let others = other.link(TAP)?.mac.map(|mac| mac.to_string());
+    let mut learned = false;
     for row in table.as_array().map(Vec::as_slice).unwrap_or_default() {
         let word = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or("?");
-        let owner = if others.as_deref() == Some(word("mac")) {
-            format!("{TAP} of host {}", other.name)
-        } else {
-            "?".to_owned()
-        };
+        let is_the_others = others.as_deref() == Some(word("mac"));
+        learned |= is_the_others;
+        let owner = if is_the_others { format!("{TAP} of host {}", other.name) } else { "unknown".to_owned() };
         let age = row.get("age_s").and_then(Value::as_f64).map(|age| format!(", heard from {age:.0} s ago"));
         screen.line(format_args!(
             "{}: {} ({owner}) is behind {}   {}{}",
@@ -302,7 +309,7 @@ fn show_table(screen: &mut Screen, host: &Host, other: &Host, table: &Value) -> 
             age.unwrap_or_default()
         ))?;
     }
-    Ok(())
+    if learned { Ok(()) } else { Err(DemoError::NotLearned { host: host.name, other: other.name }) }
 }
 
 /// All drops that `show stats --json` counts.

@@ -1,1 +1,112 @@
-fn main() {}
+//! `tap-vtep`: a complete VXLAN tunnel endpoint in user space.
+//!
+//! One file for each kind of side effect: [`tap`] and [`underlay`] hold the devices and sockets, [`receive`] and [`send`] move
+//! datagrams, [`worker`] is the loop between them, [`netlink`] sets interfaces, [`control`] answers questions, [`run`]
+//! makes all of it and takes it away again. What happens to a frame is decided by the crate `vtep` alone.
+
+mod cli;
+mod config;
+mod control;
+mod demo;
+mod netlink;
+mod plan;
+mod receive;
+mod run;
+mod send;
+mod show;
+mod state;
+mod tap;
+mod underlay;
+mod worker;
+
+use std::{
+    io::{self, IsTerminal as _},
+    path::Path,
+    process::ExitCode,
+};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    cli::Command, config::Config, demo::DemoOptions, netlink::Netlink, plan::Plan, run::RunError, show::AskError,
+};
+
+/// It failed at run time.
+const STATUS_FAILED: u8 = 1;
+/// Wrong usage or configuration.
+const STATUS_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(status) => return status,
+    };
+    match cli.command {
+        Command::Run(options) => {
+            log_to_standard_error();
+            match run::run(&options) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error @ RunError::Config(_)) => complain(STATUS_USAGE, &error),
+                Err(error) => complain(STATUS_FAILED, &error),
+            }
+        }
+        Command::Check { config } => check(&config),
+        Command::Demo { encapsulation, megabytes } => match encapsulation.as_str() {
+            "vxlan" => match demo::run(&DemoOptions { encapsulation, megabytes }) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => complain(STATUS_FAILED, &error),
+            },
+            "geneve" | "nvgre" => {
+                complain(STATUS_USAGE, &format!("--encapsulation: {encapsulation} is not supported yet"))
+            }
+            other => complain(STATUS_USAGE, &format!("--encapsulation: unknown encapsulation \"{other}\"")),
+        },
+        Command::Show { what } => answered(show::show(&what)),
+        Command::Fdb { change } => answered(show::change_fdb(&change)),
+        Command::Neighbor { change } => answered(show::change_neighbor(&change)),
+    }
+}
+
+/// Says in one line what went wrong.
+fn complain(status: u8, error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("tap-vtep: {error}");
+    ExitCode::from(status)
+}
+
+fn answered(result: Result<(), AskError>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ AskError::Unreachable { .. }) => complain(STATUS_FAILED, &error),
+        Err(AskError::Refused { status, reason }) => complain(status, &reason),
+    }
+}
+
+/// `tap-vtep check`: what a configuration would make on this host.
+fn check(file: &Path) -> ExitCode {
+    let config = match Config::read(file) {
+        Ok(config) => config,
+        Err(error) => return complain(STATUS_USAGE, &error),
+    };
+    let plan = Netlink::open().map_err(Into::into).and_then(|netlink| Plan::new(config, &netlink));
+    match plan {
+        Ok(plan) => {
+            print!("{plan}");
+            ExitCode::SUCCESS
+        }
+        // The file is right; this host is not the one that it was written for.
+        Err(error) => {
+            println!("{} is right, but not for this host as it is now: {error}", file.display());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn log_to_standard_error() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .init();
+}

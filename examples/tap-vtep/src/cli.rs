@@ -1,0 +1,223 @@
+//! The words of the command line.
+
+use std::{net::IpAddr, num::NonZeroU16, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
+use overlay_types::{MacAddr, Vni};
+
+use crate::config::Local;
+
+/// Where the control socket is unless `--control` says otherwise.
+pub(crate) const DEFAULT_CONTROL: &str = "/run/tap-vtep.sock";
+
+/// A VXLAN tunnel endpoint (VTEP) in user space.
+///
+/// It joins the layer-2 network behind a Linux TAP device with those behind other VTEPs (Linux, Open vSwitch, Flannel,
+/// itself) by VXLAN tunnels.
+#[derive(Debug, Parser)]
+#[command(name = "tap-vtep", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the endpoint in the foreground until SIGTERM or SIGINT.
+    #[command(after_help = "Example:\n  \
+        tap-vtep run --vni 42 --tap blue0 --local 192.0.2.1 --remote 192.0.2.2 --address 10.42.0.1/24")]
+    Run(RunOptions),
+    /// Say what a configuration would make, and make nothing.
+    Check {
+        /// The configuration file (TOML).
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Two hosts in two network namespaces, joined by two endpoints: ping, throughput, and what crossed the wire.
+    Demo {
+        /// The tunnel header: vxlan.
+        #[arg(long, default_value = "vxlan")]
+        encapsulation: String,
+        /// How many megabytes to move by TCP.
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        megabytes: u32,
+    },
+    /// Show what the running endpoint knows and counts.
+    Show {
+        #[command(subcommand)]
+        what: Show,
+    },
+    /// Change the forwarding table of the running endpoint: which remote has which MAC.
+    Fdb {
+        #[command(subcommand)]
+        change: FdbChange,
+    },
+    /// Change the neighbour table of the running endpoint: which MAC has which IP address.
+    Neighbor {
+        #[command(subcommand)]
+        change: NeighborChange,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunOptions {
+    /// The configuration file (TOML), in place of the options below.
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "vni", "tap", "local", "remote", "encapsulation", "port", "address", "mtu",
+    ])]
+    pub(crate) config: Option<PathBuf>,
+    /// The segment's VXLAN network identifier, 0 to 16777215.
+    #[arg(long)]
+    pub(crate) vni: Option<Vni>,
+    /// The TAP device: made if it does not exist, attached to if it does. The segment is named like it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tap: Option<String>,
+    /// The source address of the tunnels, IPv4 or IPv6; "auto" takes the default route's.
+    #[arg(long, value_name = "IP")]
+    pub(crate) local: Option<Local>,
+    /// Another endpoint, or a multicast group: who gets broadcast, unknown unicast and multicast. May be repeated.
+    #[arg(long, value_name = "IP")]
+    pub(crate) remote: Vec<IpAddr>,
+    /// The tunnel header: vxlan [default: vxlan].
+    #[arg(long)]
+    pub(crate) encapsulation: Option<String>,
+    /// The UDP port [default: 4789].
+    #[arg(long)]
+    pub(crate) port: Option<NonZeroU16>,
+    /// An address to put on the TAP, such as 10.42.0.1/24. May be repeated.
+    #[arg(long, value_name = "IP/LENGTH")]
+    pub(crate) address: Vec<IpNet>,
+    /// The TAP's MTU [default: the underlay's less the overhead].
+    #[arg(long)]
+    pub(crate) mtu: Option<u16>,
+    #[command(flatten)]
+    pub(crate) control: ControlSocket,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ControlSocket {
+    /// The control socket.
+    #[arg(long = "control", value_name = "PATH", default_value = DEFAULT_CONTROL)]
+    pub(crate) path: PathBuf,
+}
+
+/// Which segment, and which running endpoint.
+#[derive(Args, Debug)]
+pub(crate) struct Target {
+    /// The segment; needed where the endpoint has more than one.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) segment: Option<String>,
+    #[command(flatten)]
+    pub(crate) control: ControlSocket,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShowOptions {
+    /// Only this segment.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) segment: Option<String>,
+    /// One JSON document in place of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) control: ControlSocket,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Show {
+    /// The segments and their rules.
+    Segments(ShowOptions),
+    /// The forwarding table: which remote has which MAC.
+    Fdb(ShowOptions),
+    /// The neighbour table: which MAC has which IP address.
+    Neighbors(ShowOptions),
+    /// The other endpoints.
+    Remotes(ShowOptions),
+    /// What was sent, delivered and dropped.
+    Stats(ShowOptions),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FdbChange {
+    /// Add a static row, in place of the row that is there.
+    #[command(override_usage = "tap-vtep fdb add [OPTIONS] <MAC> remote <IP>")]
+    Add {
+        /// The inner MAC address.
+        mac: MacAddr,
+        /// The word "remote".
+        #[arg(value_name = "remote", value_parser = ["remote"], hide = true)]
+        word: String,
+        /// The endpoint that has it.
+        #[arg(value_name = "IP")]
+        remote: IpAddr,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Remove a row.
+    #[command(override_usage = "tap-vtep fdb del [OPTIONS] <MAC> [remote <IP>]")]
+    Del {
+        /// The inner MAC address.
+        mac: MacAddr,
+        /// The word "remote".
+        #[arg(value_name = "remote", value_parser = ["remote"], hide = true, requires = "remote")]
+        word: Option<String>,
+        /// Only if this endpoint has it.
+        #[arg(value_name = "IP")]
+        remote: Option<IpAddr>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Remove all rows, or those of a segment, of a remote, or the learned ones.
+    Flush {
+        /// Only rows at this endpoint.
+        #[arg(long, value_name = "IP")]
+        remote: Option<IpAddr>,
+        /// Only learned rows.
+        #[arg(long)]
+        learned: bool,
+        /// Only this segment.
+        #[arg(long, value_name = "NAME")]
+        segment: Option<String>,
+        #[command(flatten)]
+        control: ControlSocket,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NeighborChange {
+    /// Add a static row, in place of the row that is there.
+    Add {
+        /// The IP address inside the segment.
+        ip: IpAddr,
+        /// Its MAC address.
+        mac: MacAddr,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Remove a row.
+    Del {
+        /// The IP address inside the segment.
+        ip: IpAddr,
+        /// Only if it has this MAC address.
+        mac: Option<MacAddr>,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// Reads the command line; help and version go to standard output, a wrong word to standard error in one line.
+pub(crate) fn parse() -> Result<Cli, std::process::ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        if !error.use_stderr() {
+            // Help that nobody can be told is no failure.
+            let _ = error.print();
+            return std::process::ExitCode::SUCCESS;
+        }
+        let text = error.render().to_string();
+        // The first paragraph says what is wrong; usage and tips follow behind an empty line.
+        let line: Vec<_> = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
+        eprintln!("tap-vtep: {}", line.join(" ").trim_start_matches("error: "));
+        std::process::ExitCode::from(crate::STATUS_USAGE)
+    })
+}

@@ -1,0 +1,256 @@
+//! The sockets on the underlay: those that receive, and the pool that sends.
+#![allow(unsafe_code)]
+
+use std::{
+    ffi::c_int,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::RangeInclusive,
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+
+/// Room for bursts. A TCP window or two of a fast peer; more only delays.
+const SOCKET_BUFFER: c_int = 4 << 20;
+/// Source ports in use at a time: entropy for the underlay's equal-cost paths and the receivers' queues.
+const SENDING_SOCKETS: u16 = 16;
+/// The TTL of datagrams that don't bring their own.
+pub(crate) const DEFAULT_TTL: u8 = 64;
+
+/// Where datagrams come from and go to.
+#[derive(Clone, Debug)]
+pub(crate) struct Underlay {
+    /// The source address of the tunnels.
+    pub(crate) local: IpAddr,
+    /// The index of the interface that has it: groups are joined there. It changes when the interface is made anew.
+    pub(crate) interface: Arc<AtomicU32>,
+    /// The interface that sockets are bound to, if they are.
+    pub(crate) device: Option<String>,
+}
+
+impl Underlay {
+    fn interface(&self) -> u32 {
+        self.interface.load(Ordering::Relaxed)
+    }
+
+    fn socket(&self, address: SocketAddr, reuse: bool) -> io::Result<Socket> {
+        let socket =
+            Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_reuse_address(reuse)?;
+        if let Some(device) = &self.device {
+            socket.bind_device(Some(device.as_bytes()))?;
+        }
+        socket.bind(&address.into())?;
+        Ok(socket)
+    }
+
+    /// The socket that receives what is sent to our address.
+    pub(crate) fn receiver(&self, port: u16) -> io::Result<Socket> {
+        let socket = self.socket(SocketAddr::new(self.local, port), false)?;
+        receive_options(&socket, self.local.is_ipv6())?;
+        Ok(socket)
+    }
+
+    /// A socket that receives what is sent to a multicast group, and nothing else.
+    pub(crate) fn group_receiver(&self, group: IpAddr, port: u16) -> io::Result<Socket> {
+        // Another endpoint of this host may listen to the group, too.
+        let socket = self.socket(SocketAddr::new(group, port), true)?;
+        receive_options(&socket, group.is_ipv6())?;
+        match group {
+            IpAddr::V4(_) => set(&socket, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, 0)?,
+            IpAddr::V6(_) => set(&socket, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_ALL, 0)?,
+        }
+        self.join(&socket, group)?;
+        Ok(socket)
+    }
+
+    /// Makes `socket` a member of `group` on the underlay's interface; no error when it is one.
+    pub(crate) fn join(&self, socket: &Socket, group: IpAddr) -> io::Result<()> {
+        let joined = match group {
+            IpAddr::V4(group) => {
+                socket.join_multicast_v4_n(&group, &socket2::InterfaceIndexOrAddress::Index(self.interface()))
+            }
+            IpAddr::V6(group) => socket.join_multicast_v6(&group, self.interface()),
+        };
+        match joined {
+            Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) => Ok(()),
+            joined => joined,
+        }
+    }
+
+    /// Sets the interface for groups again after it has been made anew.
+    pub(crate) fn rebind(&self, socket: &Socket) -> io::Result<()> {
+        if let Some(device) = &self.device {
+            socket.bind_device(Some(device.as_bytes()))?;
+        }
+        self.send_groups_here(socket)
+    }
+
+    fn send_groups_here(&self, socket: &Socket) -> io::Result<()> {
+        match self.local {
+            IpAddr::V4(_) => {
+                let request = libc::ip_mreqn {
+                    imr_multiaddr: libc::in_addr { s_addr: 0 },
+                    imr_address: libc::in_addr { s_addr: 0 },
+                    imr_ifindex: self.interface().cast_signed(),
+                };
+                set(socket, libc::IPPROTO_IP, libc::IP_MULTICAST_IF, request)
+            }
+            IpAddr::V6(_) => socket.set_multicast_if_v6(self.interface()),
+        }
+    }
+
+    /// The same address as a socket takes it; a link-local one is on the underlay's interface.
+    pub(crate) fn destination(&self, address: IpAddr, port: u16) -> SocketAddr {
+        match address {
+            IpAddr::V6(address) if address.is_unicast_link_local() => {
+                std::net::SocketAddrV6::new(address, port, 0, self.interface()).into()
+            }
+            address => SocketAddr::new(address, port),
+        }
+    }
+}
+
+fn receive_options(socket: &Socket, is_ipv6: bool) -> io::Result<()> {
+    force_buffer(socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF)?;
+    if is_ipv6 {
+        set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)
+    } else {
+        set(socket, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)
+    }
+}
+
+/// What the sending sockets of a segment have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SendOptions {
+    pub(crate) df: bool,
+    pub(crate) udp_checksum: bool,
+    pub(crate) source_ports: RangeInclusive<u16>,
+}
+
+/// Sockets bound to ports across a range: a UDP socket cannot change its source port from datagram to datagram.
+#[derive(Debug)]
+pub(crate) struct SenderPool {
+    pub(crate) options: SendOptions,
+    pub(crate) sockets: Vec<Socket>,
+}
+
+impl SenderPool {
+    /// Opens the sockets: one port at random in each of equal parts of the range, as far as ports are free.
+    pub(crate) fn open(underlay: &Underlay, options: SendOptions) -> io::Result<Self> {
+        let first = u32::from(*options.source_ports.start());
+        let count = u32::from(*options.source_ports.end()) - first + 1;
+        let parts = count.min(u32::from(SENDING_SOCKETS));
+        let mut sockets = Vec::with_capacity(parts as usize);
+        let mut error = None;
+        for part in 0..parts {
+            let (from, to) = (first + count * part / parts, first + count * (part + 1) / parts);
+            let ports = to - from;
+            let start = getrandom::u32().map_err(io::Error::other)? % ports;
+            // Random first, then the next: a part may be small, or nearly taken.
+            let opened = (0..ports.min(64)).find_map(|step| {
+                let port = from + (start + step) % ports;
+                match sender(underlay, &options, port as u16) {
+                    Ok(socket) => Some(socket),
+                    Err(reason) => {
+                        error = Some(reason);
+                        None
+                    }
+                }
+            });
+            sockets.extend(opened);
+        }
+        match error {
+            Some(error) if sockets.is_empty() => Err(error),
+            _ => Ok(Self { options, sockets }),
+        }
+    }
+
+    /// Which socket stands for this source port of the range.
+    pub(crate) fn choose(&self, source_port: u16) -> usize {
+        let (first, last) = (*self.options.source_ports.start(), *self.options.source_ports.end());
+        let count = u32::from(last - first) + 1;
+        let place = u32::from(source_port.clamp(first, last) - first);
+        (place * self.sockets.len() as u32 / count) as usize
+    }
+}
+
+fn sender(underlay: &Underlay, options: &SendOptions, port: u16) -> io::Result<Socket> {
+    let socket = underlay.socket(SocketAddr::new(underlay.local, port), false)?;
+    // Nobody answers to this port: whatever comes is dropped at once (`ret #0`).
+    socket.attach_filter(&[SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0)])?;
+    force_buffer(&socket, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)?;
+    let ttl = c_int::from(DEFAULT_TTL);
+    match underlay.local {
+        IpAddr::V4(_) => {
+            let discover = if options.df { libc::IP_PMTUDISC_DO } else { libc::IP_PMTUDISC_DONT };
+            set(&socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, discover)?;
+            set(&socket, libc::IPPROTO_IP, libc::IP_TTL, ttl)?;
+            set(&socket, libc::IPPROTO_IP, libc::IP_MULTICAST_TTL, ttl)?;
+            set(&socket, libc::IPPROTO_IP, libc::IP_MULTICAST_LOOP, 0)?;
+            set(&socket, libc::SOL_SOCKET, libc::SO_NO_CHECK, c_int::from(!options.udp_checksum))?;
+        }
+        IpAddr::V6(_) => {
+            let discover = if options.df { libc::IPV6_PMTUDISC_DO } else { libc::IPV6_PMTUDISC_DONT };
+            set(&socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, discover)?;
+            set(&socket, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, ttl)?;
+            set(&socket, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS, ttl)?;
+            set(&socket, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_LOOP, 0)?;
+        }
+    }
+    underlay.send_groups_here(&socket)?;
+    Ok(socket)
+}
+
+/// Sets a buffer size past the system's limit where we may, up to it where we may not.
+fn force_buffer(socket: &Socket, force: c_int, usual: c_int) -> io::Result<()> {
+    set(socket, libc::SOL_SOCKET, force, SOCKET_BUFFER).or_else(|_| set(socket, libc::SOL_SOCKET, usual, SOCKET_BUFFER))
+}
+
+fn set<T: Copy>(socket: &Socket, level: c_int, name: c_int, value: T) -> io::Result<()> {
+    // SAFETY: the pointer and the length describe `value`, which outlives the call; the kernel only reads it.
+    let status = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), size_of::<T>() as libc::socklen_t)
+    };
+    if status < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A socket that receives, and what came with the datagrams' port.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    pub(crate) socket: Socket,
+    pub(crate) port: u16,
+    /// The group that it belongs to, if it is one for a group.
+    pub(crate) group: Option<IpAddr>,
+}
+
+impl AsFd for Receiver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The address in what the kernel wrote.
+pub(crate) fn source_address(name: &libc::sockaddr_storage) -> Option<IpAddr> {
+    match c_int::from(name.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the kernel wrote a `sockaddr_in` for this family, and a `sockaddr_storage` is as large and aligned.
+            let name = unsafe { &*(&raw const *name).cast::<libc::sockaddr_in>() };
+            Some(Ipv4Addr::from_bits(u32::from_be(name.sin_addr.s_addr)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above, for `sockaddr_in6`.
+            let name = unsafe { &*(&raw const *name).cast::<libc::sockaddr_in6>() };
+            Some(Ipv6Addr::from(name.sin6_addr.s6_addr).into())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,396 @@
+//! The loop: frames from TAPs into tunnels, datagrams from tunnels into TAPs. No allocation, no lock, no waiting for one
+//! peer's sake.
+
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{EventfdFlags, epoll, eventfd},
+    io::Errno,
+};
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::warn;
+use vtep::{DataLane, DropReason, Encapsulation, Received, SegmentId, TapVerdict, UnderlayVerdict};
+
+use crate::{
+    receive::ReceiveBatch,
+    send::{self, Outgoing, SendBatch, drop_reason},
+    tap::Tap,
+    underlay::{Receiver, SenderPool, Underlay},
+};
+
+/// Frames that are read from a TAP before they are sent.
+const BATCH: usize = 64;
+/// The largest frame that a TAP can bring.
+const FRAME: usize = 1 << 16;
+/// Room before a frame for its tunnel header.
+const HEADROOM: usize = 8;
+/// The same complaint is not made again for this long.
+const QUIET: Duration = Duration::from_secs(60);
+
+const WAKE: u64 = u64::MAX;
+const FIRST_RECEIVER: u64 = 1 << 32;
+
+/// What the worker tells the control thread.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The TAP's file is dead: its interface was deleted.
+    TapGone(SegmentId),
+}
+
+/// What the control thread tells the worker.
+pub(crate) enum Command {
+    /// The segment has a TAP again.
+    ReplaceTap(SegmentId, Tap),
+    Stop,
+}
+
+/// The control thread's hold on a worker.
+#[derive(Clone)]
+pub(crate) struct Remote {
+    commands: Arc<Mutex<Vec<Command>>>,
+    wake: Arc<OwnedFd>,
+}
+
+impl Remote {
+    pub(crate) fn send(&self, command: Command) {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        // It can fail only when 2⁶⁴ commands wait.
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+}
+
+/// A segment as the worker serves it.
+struct Port {
+    segment: SegmentId,
+    /// `None` while the TAP is away.
+    tap: Option<Tap>,
+    /// Which of the pools sends for it.
+    pool: usize,
+}
+
+/// What a worker serves.
+pub(crate) struct Work {
+    pub(crate) lane: DataLane,
+    pub(crate) underlay: Underlay,
+    /// Each segment with its TAP and the number of its pool.
+    pub(crate) taps: Vec<(SegmentId, Tap, usize)>,
+    pub(crate) pools: Arc<[SenderPool]>,
+    pub(crate) receivers: Arc<[Receiver]>,
+    /// Where `now` counts from.
+    pub(crate) origin: Instant,
+    pub(crate) events: UnboundedSender<Event>,
+}
+
+/// One thread's whole state.
+pub(crate) struct Worker {
+    lane: DataLane,
+    underlay: Underlay,
+    ports: Vec<Port>,
+    /// By segment id: its place in `ports`.
+    port_of: Vec<Option<usize>>,
+    pools: Arc<[SenderPool]>,
+    receivers: Arc<[Receiver]>,
+    origin: Instant,
+    events: UnboundedSender<Event>,
+    epoll: OwnedFd,
+    remote: Remote,
+    frames: Vec<u8>,
+    read: Vec<Read>,
+    outgoing: SendBatch,
+    incoming: ReceiveBatch,
+    complaints: Complaints,
+}
+
+/// One frame of a batch from a TAP.
+#[derive(Clone, Copy)]
+struct Read {
+    length: usize,
+    flooded: bool,
+    was_sent: bool,
+    failure: Option<DropReason>,
+}
+
+impl Worker {
+    pub(crate) fn new(work: Work) -> rustix::io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
+        let mut ports = Vec::with_capacity(work.taps.len());
+        let mut port_of = Vec::new();
+        for (segment, tap, pool) in work.taps {
+            epoll::add(&epoll, &tap, epoll::EventData::new_u64(ports.len() as u64), epoll::EventFlags::IN)?;
+            let place = segment.get() as usize;
+            port_of.resize(port_of.len().max(place + 1), None);
+            port_of[place] = Some(ports.len());
+            ports.push(Port { segment, tap: Some(tap), pool });
+        }
+        for (index, receiver) in work.receivers.iter().enumerate() {
+            let data = epoll::EventData::new_u64(FIRST_RECEIVER + index as u64);
+            epoll::add(&epoll, receiver, data, epoll::EventFlags::IN)?;
+        }
+        Ok(Self {
+            lane: work.lane,
+            underlay: work.underlay,
+            ports,
+            port_of,
+            pools: work.pools,
+            receivers: work.receivers,
+            origin: work.origin,
+            events: work.events,
+            epoll,
+            remote: Remote { commands: Arc::default(), wake: Arc::new(wake) },
+            frames: vec![0; BATCH * (HEADROOM + FRAME)],
+            read: Vec::with_capacity(BATCH),
+            outgoing: SendBatch::new(),
+            incoming: ReceiveBatch::new(),
+            complaints: Complaints::default(),
+        })
+    }
+
+    pub(crate) fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+
+    /// Works until it is told to stop.
+    pub(crate) fn run(mut self) {
+        while self.turn(None) {}
+    }
+
+    /// Waits for something to do, and does one batch of each kind that is there. `false` when told to stop.
+    fn turn(&mut self, timeout: Option<&rustix::event::Timespec>) -> bool {
+        let mut ready = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 32];
+        let count = match epoll::wait(&self.epoll, &mut ready, timeout) {
+            Ok(count) => count,
+            // Interrupted; nothing else can happen to an epoll that is ours.
+            Err(_) => 0,
+        };
+        self.lane.refresh();
+        for event in &ready[..count] {
+            match event.data.u64() {
+                WAKE => {
+                    if !self.obey() {
+                        return false;
+                    }
+                }
+                receiver if receiver >= FIRST_RECEIVER => self.from_underlay((receiver - FIRST_RECEIVER) as usize),
+                port => self.from_tap(port as usize),
+            }
+        }
+        true
+    }
+
+    fn obey(&mut self) -> bool {
+        // The count of waiting commands is of no interest, and neither is that it is zero already.
+        let _ = rustix::io::read(&self.remote.wake, &mut [0; 8]);
+        let commands = std::mem::take(&mut *self.remote.commands.lock().unwrap_or_else(PoisonError::into_inner));
+        for command in commands {
+            match command {
+                Command::Stop => return false,
+                Command::ReplaceTap(segment, tap) => self.replace_tap(segment, tap),
+            }
+        }
+        true
+    }
+
+    fn replace_tap(&mut self, segment: SegmentId, tap: Tap) {
+        let Some(place) = self.port_of.get(segment.get() as usize).copied().flatten() else { return };
+        match epoll::add(&self.epoll, &tap, epoll::EventData::new_u64(place as u64), epoll::EventFlags::IN) {
+            Ok(()) => self.ports[place].tap = Some(tap),
+            Err(_) => self.tap_gone(place),
+        }
+    }
+
+    fn tap_gone(&mut self, place: usize) {
+        let port = &mut self.ports[place];
+        if let Some(tap) = port.tap.take() {
+            // Closing it takes it out of the set, too.
+            let _ = epoll::delete(&self.epoll, &tap);
+        }
+        // Nobody listens any more only while everything ends.
+        let _ = self.events.send(Event::TapGone(port.segment));
+    }
+
+    /// One batch of frames from a TAP.
+    fn from_tap(&mut self, place: usize) {
+        let now = self.origin.elapsed();
+        let (segment, pool) = (self.ports[place].segment, self.ports[place].pool);
+        self.read.clear();
+        let mut is_gone = false;
+        let Some(tap) = &self.ports[place].tap else { return };
+        let mut batch = Batch {
+            outgoing: &mut self.outgoing,
+            pools: &self.pools,
+            lane: &self.lane,
+            complaints: &mut self.complaints,
+            now,
+        };
+        while self.read.len() < BATCH {
+            let index = self.read.len();
+            let slot = &mut self.frames[slot(index)];
+            let length = match tap.read(&mut slot[HEADROOM..]) {
+                Ok(length) => length,
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => break,
+                Err(_) => {
+                    is_gone = true;
+                    break;
+                }
+            };
+            let (header, frame) = slot.split_at_mut(HEADROOM);
+            let TapVerdict::Send(encapsulated) = self.lane.from_tap(segment, &frame[..length], now) else { continue };
+            header.copy_from_slice(encapsulated.header());
+            self.read.push(Read { length, flooded: encapsulated.is_flooded(), was_sent: false, failure: None });
+            let socket = self.pools[pool].choose(encapsulated.source_port());
+            for destination in encapsulated.destinations() {
+                if batch.outgoing.is_full() {
+                    batch.flush(&self.frames, &mut self.read);
+                }
+                batch.outgoing.push(Outgoing {
+                    frame: index,
+                    remote: destination.remote,
+                    destination: send::socket_address(self.underlay.destination(destination.address, destination.port)),
+                    pool,
+                    socket,
+                    traffic_class: encapsulated.traffic_class,
+                    ttl: encapsulated.ttl,
+                });
+            }
+        }
+        batch.flush(&self.frames, &mut self.read);
+        for read in &self.read {
+            if read.was_sent {
+                self.lane.sent(segment, read.length, read.flooded);
+            } else {
+                self.lane.dropped(Some(segment), read.failure.unwrap_or(DropReason::Socket));
+            }
+        }
+        if is_gone {
+            self.tap_gone(place);
+        }
+    }
+
+    /// One batch of datagrams from a socket.
+    fn from_underlay(&mut self, index: usize) {
+        let receiver = &self.receivers[index];
+        let count = match self.incoming.receive(receiver.as_fd()) {
+            Ok(count) => count,
+            // Nothing there after all, or an error of something sent earlier: the next datagram is not worse for it.
+            Err(_) => return,
+        };
+        let now = self.origin.elapsed();
+        let mut gone = None;
+        for index in 0..count {
+            let Some(datagram) = self.incoming.datagram(index) else { continue };
+            let received = Received {
+                encapsulation: Encapsulation::Vxlan,
+                port: receiver.port,
+                source: datagram.source,
+                ecn: datagram.ecn,
+            };
+            let UnderlayVerdict::Deliver { segment, frame } = self.lane.from_underlay(datagram.bytes, received, now)
+            else {
+                continue;
+            };
+            let place = self.port_of.get(segment.get() as usize).copied().flatten();
+            let Some((place, tap)) = place.and_then(|place| Some((place, self.ports[place].tap.as_ref()?))) else {
+                self.lane.dropped(Some(segment), DropReason::Socket);
+                continue;
+            };
+            match deliver(tap, frame) {
+                Ok(()) => self.lane.delivered(segment, frame.len()),
+                Err(error) => {
+                    self.lane.dropped(Some(segment), DropReason::Socket);
+                    if error == Errno::BADFD {
+                        gone = Some(place);
+                    } else {
+                        if self.complaints.is_new(error, now) {
+                            warn!(%error, "the TAP does not take frames; they are counted as drops (socket)");
+                        }
+                    }
+                }
+            }
+        }
+        if let Some(place) = gone {
+            self.tap_gone(place);
+        }
+    }
+}
+
+/// Writes a frame, again where a signal came between.
+fn deliver(tap: &Tap, frame: &[u8]) -> Result<(), Errno> {
+    loop {
+        match tap.write(frame) {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Where a frame of the batch lies, its headroom first.
+fn slot(index: usize) -> std::ops::Range<usize> {
+    index * (HEADROOM + FRAME)..(index + 1) * (HEADROOM + FRAME)
+}
+
+/// What sending a batch takes.
+struct Batch<'a> {
+    outgoing: &'a mut SendBatch,
+    pools: &'a [SenderPool],
+    lane: &'a DataLane,
+    complaints: &'a mut Complaints,
+    now: Duration,
+}
+
+impl Batch<'_> {
+    /// Sends everything, and notes for each frame what became of it.
+    fn flush(&mut self, frames: &[u8], read: &mut [Read]) {
+        let mut lengths = [0; BATCH];
+        for (length, read) in lengths.iter_mut().zip(read.iter()) {
+            *length = read.length;
+        }
+        let payload = |index: usize| &frames[slot(index)][..HEADROOM + lengths[index]];
+        self.outgoing.flush(self.pools, payload, |outgoing, outcome| match outcome {
+            Ok(()) => {
+                read[outgoing.frame].was_sent = true;
+                self.lane.sent_to(outgoing.remote);
+            }
+            Err(error) => {
+                let reason = drop_reason(error);
+                read[outgoing.frame].failure = Some(reason);
+                if self.complaints.is_new(error, self.now) {
+                    let remote = outgoing.destination.as_socket().map(|destination| destination.ip().to_string());
+                    warn!(%error, remote, "cannot send; such frames are counted as drops ({reason})");
+                }
+            }
+        });
+    }
+}
+
+/// When each kind of error was last spoken of, so that a fault is said once and not for every packet.
+struct Complaints {
+    last: [Option<Duration>; HIGHEST_ERRNO + 1],
+}
+
+/// Linux's errors are numbered up to `EHWPOISON`.
+const HIGHEST_ERRNO: usize = 133;
+
+impl Default for Complaints {
+    fn default() -> Self {
+        Self { last: [None; HIGHEST_ERRNO + 1] }
+    }
+}
+
+impl Complaints {
+    fn is_new(&mut self, error: Errno, now: Duration) -> bool {
+        let errno = usize::try_from(error.raw_os_error()).unwrap_or(HIGHEST_ERRNO).min(HIGHEST_ERRNO);
+        let last = &mut self.last[errno];
+        let is_new = last.is_none_or(|last| now.saturating_sub(last) >= QUIET);
+        if is_new {
+            *last = Some(now);
+        }
+        is_new
+    }
+}

@@ -1,0 +1,638 @@
+//! The endpoint and its control lane: segments, remotes, rows, statistics and time.
+
+use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
+use core::{
+    iter,
+    net::IpAddr,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use ether_wire::flow::FlowHasher;
+use fdb::{
+    Cursor, FloodList, Flush, Forward, ForwardingTable, InsertError, Neighbor, NeighborError, NeighborRow,
+    NeighborTable, Origin, RemoteId, RemoteTable, Row, RowState, SegmentId, SegmentOptions, TableOptions,
+};
+use overlay_types::MacAddr;
+use spin::Mutex;
+use thiserror::Error;
+
+use crate::{
+    DataLane, DropCounts, Dscp, SegmentConfig, SegmentStatistics,
+    counters::{self, LaneCounters, SegmentCounters},
+    segment::{Destination, Segment, Segments},
+};
+
+/// How often the tables are swept for rows past their age.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
+/// Rows that one sweep looks at: bounds the time of one [`Endpoint::handle_timeout`].
+const SWEEP_BUDGET: usize = 1 << 18;
+/// How long a remote that only learning knows is remembered without rows and without being heard.
+const REMOTE_IDLE: Duration = Duration::from_secs(60);
+
+/// Sizes and the secret of an [`Endpoint`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EndpointOptions {
+    /// Random bytes, new for each process: they key the flow hash and the tables, so that nobody outside can aim at a
+    /// source port or a bucket.
+    pub secret: [u8; 16],
+    /// How many [`DataLane`]s there can be at a time. Default 1.
+    pub lanes: usize,
+    /// The most learned rows of all segments. Default 2²⁰.
+    pub max_learned: usize,
+    /// The most remotes. Default 65,536.
+    pub max_remotes: u32,
+    /// The most neighbour rows. Default 2²⁰.
+    pub max_neighbors: u32,
+}
+
+impl EndpointOptions {
+    /// The defaults, with this secret.
+    #[must_use]
+    pub const fn new(secret: [u8; 16]) -> Self {
+        Self { secret, lanes: 1, max_learned: 1 << 20, max_remotes: 1 << 16, max_neighbors: 1 << 20 }
+    }
+}
+
+/// A tunnel endpoint: its segments and tables. See the [crate's page](crate).
+///
+/// Its methods are the control lane: they take `&self`, may be called from any thread, wait for each other, and never
+/// make a [`DataLane`] wait longer than it takes to copy a pointer.
+#[derive(Debug)]
+pub struct Endpoint {
+    shared: Arc<Shared>,
+    control: Mutex<Control>,
+}
+
+/// What the lanes read.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Goes up with each change of `segments`.
+    pub(crate) version: AtomicU64,
+    segments: Mutex<Arc<Segments>>,
+    pub(crate) forwarding: ForwardingTable,
+    pub(crate) remotes: RemoteTable,
+    neighbors: NeighborTable,
+    pub(crate) hasher: FlowHasher,
+    pub(crate) lane_counters: Box<[LaneCounters]>,
+    pub(crate) lanes_taken: Box<[AtomicBool]>,
+}
+
+impl Shared {
+    /// The segments now, and their version.
+    pub(crate) fn current(&self) -> (u64, Arc<Segments>) {
+        let segments = self.segments.lock();
+        (self.version.load(Ordering::Acquire), Arc::clone(&segments))
+    }
+
+    fn publish(&self, segments: Segments) {
+        let mut current = self.segments.lock();
+        *current = Arc::new(segments);
+        self.version.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// What only the control lane knows.
+#[derive(Debug, Default)]
+struct Control {
+    /// By [`SegmentId`].
+    segments: Vec<Option<SegmentControl>>,
+    next_sweep: Duration,
+}
+
+#[derive(Debug)]
+struct SegmentControl {
+    config: SegmentConfig,
+    flood: FloodList,
+    static_rows: BTreeMap<MacAddr, RemoteId>,
+    /// How many flood entries and static rows name a remote.
+    named: BTreeMap<RemoteId, u32>,
+    counters: Arc<[SegmentCounters]>,
+}
+
+impl SegmentControl {
+    fn name(&mut self, remote: RemoteId) {
+        *self.named.entry(remote).or_default() += 1;
+    }
+
+    /// Undoes one [`name`](Self::name).
+    fn unname(&mut self, remote: RemoteId) {
+        if let Some(count) = self.named.get_mut(&remote) {
+            *count -= 1;
+            if *count == 0 {
+                self.named.remove(&remote);
+            }
+        }
+    }
+}
+
+impl Endpoint {
+    /// An endpoint without segments.
+    #[must_use]
+    pub fn new(options: EndpointOptions) -> Self {
+        let lanes = options.lanes.max(1);
+        // Four uses of one secret, kept apart by its last byte.
+        let secret = |purpose: u8| {
+            let mut secret = options.secret;
+            secret[15] ^= purpose;
+            secret
+        };
+        let shared = Shared {
+            version: AtomicU64::new(0),
+            segments: Mutex::new(Arc::default()),
+            forwarding: ForwardingTable::new(TableOptions {
+                max_learned: options.max_learned,
+                ..TableOptions::new(secret(1))
+            }),
+            remotes: RemoteTable::new(secret(2), options.max_remotes),
+            neighbors: NeighborTable::new(secret(3), options.max_neighbors),
+            hasher: FlowHasher::new(secret(4)),
+            lane_counters: iter::repeat_with(LaneCounters::default).take(lanes).collect(),
+            lanes_taken: iter::repeat_with(|| AtomicBool::new(false)).take(lanes).collect(),
+        };
+        Self { shared: Arc::new(shared), control: Mutex::default() }
+    }
+
+    /// A data lane for one worker, or `None` when as many as [`EndpointOptions::lanes`] says are in use.
+    #[must_use]
+    pub fn lane(&self) -> Option<DataLane> {
+        let index = self.shared.lanes_taken.iter().position(|taken| !taken.swap(true, Ordering::AcqRel))?;
+        Some(DataLane::new(Arc::clone(&self.shared), index))
+    }
+
+    /// Adds a segment, without remotes.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::DuplicateVni`] when a segment has this VNI on this port and encapsulation already;
+    /// [`ControlError::InvalidConfig`] for a field out of its range.
+    pub fn add_segment(&self, config: SegmentConfig) -> Result<SegmentId, ControlError> {
+        check(&config)?;
+        let mut control = self.control.lock();
+        let same = |other: &SegmentControl| {
+            (other.config.encapsulation, other.config.port, other.config.vni)
+                == (config.encapsulation, config.port, config.vni)
+        };
+        if control.segments.iter().flatten().any(same) {
+            return Err(ControlError::DuplicateVni);
+        }
+        let place = control.segments.iter().position(Option::is_none).unwrap_or(control.segments.len());
+        let id = u32::try_from(place).ok().and_then(SegmentId::new).ok_or(ControlError::TooManySegments)?;
+        let options = SegmentOptions { max_learned: config.max_entries, ageing: config.ageing, ..Default::default() };
+        self.shared.forwarding.add_segment(id, options);
+        let segment = SegmentControl {
+            config,
+            flood: FloodList::default(),
+            static_rows: BTreeMap::new(),
+            named: BTreeMap::new(),
+            counters: iter::repeat_with(SegmentCounters::default).take(self.shared.lane_counters.len()).collect(),
+        };
+        if place == control.segments.len() {
+            control.segments.push(Some(segment));
+        } else {
+            control.segments[place] = Some(segment);
+        }
+        self.publish(&control);
+        Ok(id)
+    }
+
+    /// Removes a segment with its rows, remotes and counters.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NoSuchSegment`].
+    pub fn remove_segment(&self, segment: SegmentId) -> Result<(), ControlError> {
+        let mut control = self.control.lock();
+        let place = control.segments.get_mut(segment.get() as usize).ok_or(ControlError::NoSuchSegment)?;
+        let removed = place.take().ok_or(ControlError::NoSuchSegment)?;
+        self.publish(&control);
+        self.shared.neighbors.remove_segment(segment);
+        self.shared.forwarding.remove_segment(segment);
+        for (remote, names) in removed.named {
+            for _ in 0..names {
+                self.shared.remotes.release(remote);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says which MAC the segment's TAP has, once it is known or when it changes.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NoSuchSegment`], [`ControlError::InvalidMac`].
+    pub fn set_mac(&self, segment: SegmentId, mac: MacAddr) -> Result<(), ControlError> {
+        if !mac.is_unicast() {
+            return Err(ControlError::InvalidMac);
+        }
+        let mut control = self.control.lock();
+        control.segment(segment)?.config.mac = Some(mac);
+        self.publish(&control);
+        Ok(())
+    }
+
+    /// Adds a remote to the flood list: a unicast address (head-end replication) or an IP multicast group.
+    ///
+    /// `Ok(false)` when it was there.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NoSuchSegment`]; [`ControlError::InvalidRemote`] and [`ControlError::OtherFamily`] for the address;
+    /// [`ControlError::TooManyRemotes`].
+    pub fn add_flood(&self, segment: SegmentId, address: IpAddr) -> Result<bool, ControlError> {
+        let mut control = self.control.lock();
+        let state = control.segment(segment)?;
+        let remote = self.pin(&state.config, address, true)?;
+        let added = state.flood.insert(remote);
+        if added {
+            state.name(remote);
+            self.publish(&control);
+        } else {
+            self.shared.remotes.release(remote);
+        }
+        Ok(added)
+    }
+
+    /// Takes a remote from the flood list. `Ok(false)` when it was not there.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NoSuchSegment`].
+    pub fn remove_flood(&self, segment: SegmentId, address: IpAddr) -> Result<bool, ControlError> {
+        let mut control = self.control.lock();
+        let state = control.segment(segment)?;
+        let Some(remote) = self.shared.remotes.id_of(address) else { return Ok(false) };
+        let removed = state.flood.remove(remote);
+        if removed {
+            state.unname(remote);
+            self.publish(&control);
+            self.shared.remotes.release(remote);
+        }
+        Ok(removed)
+    }
+
+    /// Adds a static row: `mac` is behind the remote with this address, whatever frames say. Replaces the row that was there.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NoSuchSegment`]; [`ControlError::InvalidMac`]; [`ControlError::InvalidRemote`] and
+    /// [`ControlError::OtherFamily`] for the address; [`ControlError::TooManyRemotes`].
+    pub fn add_forward(
+        &self,
+        segment: SegmentId,
+        mac: MacAddr,
+        address: IpAddr,
+        now: Duration,
+    ) -> Result<(), ControlError> {
+        let mut control = self.control.lock();
+        let state = control.segment(segment)?;
+        let remote = self.pin(&state.config, address, false)?;
+        if let Err(error) = self.shared.forwarding.insert(segment, mac, remote, Origin::Static, now) {
+            self.shared.remotes.release(remote);
+            return Err(match error {
+                InsertError::InvalidMac => ControlError::InvalidMac,
+                InsertError::UnknownSegment => ControlError::NoSuchSegment,
+                _ => ControlError::TableFull,
+            });
+        }
+        state.name(remote);
+        if let Some(old) = state.static_rows.insert(mac, remote) {
+            state.unname(old);
+            self.shared.remotes.release(old);
+        }
+        self.publish(&control);
+        Ok(())
+    }
+
+    /// Removes the row of `mac`, static or learned, and says what it was.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NoSuchSegment`], [`ControlError::NoSuchRow`].
+    pub fn remove_forward(&self, segment: SegmentId, mac: MacAddr) -> Result<Forward, ControlError> {
+        let mut control = self.control.lock();
+        let state = control.segment(segment)?;
+        let removed = self.shared.forwarding.remove(segment, mac).ok_or(ControlError::NoSuchRow)?;
+        if let Some(remote) = state.static_rows.remove(&mac) {
+            state.unname(remote);
+            self.publish(&control);
+            self.shared.remotes.release(remote);
+        }
+        Ok(removed)
+    }
+
+    /// Removes the rows of a segment (`None`: of all) at a remote (`None`: at all); with `learned_only` the learned ones.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NoSuchSegment`], [`ControlError::NoSuchRemote`].
+    pub fn flush(
+        &self,
+        segment: Option<SegmentId>,
+        remote: Option<IpAddr>,
+        learned_only: bool,
+    ) -> Result<(), ControlError> {
+        let mut control = self.control.lock();
+        if let Some(segment) = segment {
+            control.segment(segment)?;
+        }
+        let remote = match remote {
+            Some(address) => Some(self.shared.remotes.id_of(address).ok_or(ControlError::NoSuchRemote)?),
+            None => None,
+        };
+        self.shared.forwarding.flush(Flush { segment, remote, learned_only });
+        if learned_only {
+            return Ok(());
+        }
+        let mut released = Vec::new();
+        for (place, state) in control.segments.iter_mut().enumerate() {
+            let Some(state) = state else { continue };
+            if segment.is_some_and(|segment| segment.get() as usize != place) {
+                continue;
+            }
+            let before = released.len();
+            state.static_rows.retain(|_, row| {
+                let keep = remote.is_some_and(|remote| remote != *row);
+                if !keep {
+                    released.push(*row);
+                }
+                keep
+            });
+            for row in &released[before..] {
+                state.unname(*row);
+            }
+        }
+        self.publish(&control);
+        for remote in released {
+            self.shared.remotes.release(remote);
+        }
+        Ok(())
+    }
+
+    /// Adds a static neighbour row: `ip` is at `mac`. Replaces the row that was there.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NoSuchSegment`], [`ControlError::InvalidMac`], [`ControlError::InvalidRemote`] for an address that no
+    /// host can have.
+    pub fn add_neighbor(&self, segment: SegmentId, ip: IpAddr, mac: MacAddr) -> Result<(), ControlError> {
+        let mut control = self.control.lock();
+        control.segment(segment)?;
+        if !mac.is_unicast() {
+            return Err(ControlError::InvalidMac);
+        }
+        if ip.is_unspecified() || ip.is_multicast() {
+            return Err(ControlError::InvalidRemote);
+        }
+        let neighbor = Neighbor::new(mac, Origin::Static);
+        self.shared.neighbors.insert(segment, ip, neighbor).map(drop).map_err(|error| match error {
+            NeighborError::InvalidMac => ControlError::InvalidMac,
+            NeighborError::InvalidAddress => ControlError::InvalidRemote,
+            _ => ControlError::TableFull,
+        })
+    }
+
+    /// Removes the neighbour row of `ip`.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NoSuchSegment`], [`ControlError::NoSuchRow`].
+    pub fn remove_neighbor(&self, segment: SegmentId, ip: IpAddr) -> Result<(), ControlError> {
+        let mut control = self.control.lock();
+        control.segment(segment)?;
+        self.shared.neighbors.remove(segment, ip).map(drop).ok_or(ControlError::NoSuchRow)
+    }
+
+    /// One page of at most `limit` neighbour rows of all segments, those behind `after` in the order of segment and address.
+    #[must_use]
+    pub fn neighbors(&self, after: Option<(SegmentId, IpAddr)>, limit: usize) -> Vec<NeighborRow> {
+        self.shared.neighbors.page(after, limit)
+    }
+
+    /// The neighbour row of `ip`.
+    #[must_use]
+    pub fn neighbor(&self, segment: SegmentId, ip: IpAddr) -> Option<Neighbor> {
+        self.shared.neighbors.lookup(segment, ip)
+    }
+
+    /// The forwarding row of `mac`.
+    #[must_use]
+    pub fn forward(&self, segment: SegmentId, mac: MacAddr) -> Option<Forward> {
+        self.shared.forwarding.lookup(segment, mac)
+    }
+
+    /// Lets time pass: sweeps rows past their age and remotes that nobody needs. Bounded work; call it again at
+    /// [`poll_timeout`](Self::poll_timeout).
+    pub fn handle_timeout(&self, now: Duration) {
+        let mut control = self.control.lock();
+        if now < control.next_sweep {
+            return;
+        }
+        control.next_sweep = now + SWEEP_INTERVAL;
+        self.shared.forwarding.age(now, SWEEP_BUDGET);
+        self.shared.remotes.reclaim(now, REMOTE_IDLE, |remote| self.shared.forwarding.remote_in_use(remote));
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) next has something to do.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Duration {
+        self.control.lock().next_sweep
+    }
+
+    /// The configuration of a segment, as it is now.
+    #[must_use]
+    pub fn config(&self, segment: SegmentId) -> Option<SegmentConfig> {
+        Some(self.shared.current().1.get(segment)?.config.clone())
+    }
+
+    /// The addresses of a segment's flood list, in the order in which they were added.
+    #[must_use]
+    pub fn flood(&self, segment: SegmentId) -> Vec<IpAddr> {
+        let (_, segments) = self.shared.current();
+        segments.get(segment).map_or_else(Vec::new, |segment| segment.flood.iter().map(|entry| entry.address).collect())
+    }
+
+    /// How many forwarding rows a segment has.
+    #[must_use]
+    pub fn entries(&self, segment: SegmentId) -> usize {
+        self.shared.forwarding.len(segment)
+    }
+
+    /// One page of at most `limit` forwarding rows of all segments, and where the next begins; [`Cursor::default`] is the start.
+    #[must_use]
+    pub fn forwards(&self, cursor: Cursor, limit: usize, now: Duration) -> (Vec<Row>, Option<Cursor>) {
+        self.shared.forwarding.page(cursor, limit, now)
+    }
+
+    /// The address of a remote.
+    #[must_use]
+    pub fn remote_address(&self, remote: RemoteId) -> Option<IpAddr> {
+        Some(self.shared.remotes.get(remote)?.address)
+    }
+
+    /// Every remote that a flood list or a row points to, sorted by address, with the segments where that is so.
+    #[must_use]
+    pub fn remotes(&self, now: Duration) -> Vec<RemoteStatus> {
+        let mut segments: BTreeMap<RemoteId, Vec<SegmentId>> = BTreeMap::new();
+        for segment in self.shared.current().1.by_id.iter().flatten() {
+            for remote in &segment.configured {
+                segments.entry(*remote).or_default().push(segment.id);
+            }
+        }
+        let mut cursor = Some(Cursor::default());
+        while let Some(from) = cursor {
+            let (rows, next) = self.shared.forwarding.page(from, 4096, now);
+            for row in rows.iter().filter(|row| row.state == RowState::Learned) {
+                let segments = segments.entry(row.remote).or_default();
+                if !segments.contains(&row.segment) {
+                    segments.push(row.segment);
+                }
+            }
+            cursor = next;
+        }
+        let table = &self.shared.remotes;
+        let mut remotes: Vec<_> = (table.ids().into_iter())
+            .filter_map(|id| {
+                // One without segments only waits for the sweep.
+                let mut segments = segments.remove(&id)?;
+                segments.sort_unstable();
+                let statistics = table.statistics(id);
+                Some(RemoteStatus {
+                    address: table.get(id)?.address,
+                    segments,
+                    tx_packets: statistics.tx_packets,
+                    rx_packets: statistics.rx_packets,
+                    last_heard: statistics.last_heard.map(|heard| now.saturating_sub(heard)),
+                })
+            })
+            .collect();
+        remotes.sort_unstable_by_key(|remote| remote.address);
+        remotes
+    }
+
+    /// What a segment carried and dropped.
+    #[must_use]
+    pub fn statistics(&self, segment: SegmentId) -> Option<SegmentStatistics> {
+        let counters = Arc::clone(&self.shared.current().1.get(segment)?.counters);
+        Some(counters::statistics(&counters, &self.shared.forwarding.not_learned(segment)))
+    }
+
+    /// Datagrams that were dropped and belong to no segment.
+    #[must_use]
+    pub fn drops(&self) -> DropCounts {
+        DropCounts::sum(self.shared.lane_counters.iter().map(|lane| &lane.drops))
+    }
+
+    /// The id of a remote that configuration names; undone by `release`.
+    fn pin(&self, config: &SegmentConfig, address: IpAddr, group_allowed: bool) -> Result<RemoteId, ControlError> {
+        if address.is_unspecified() || (address.is_multicast() && !group_allowed) {
+            return Err(ControlError::InvalidRemote);
+        }
+        if address.is_ipv6() != config.underlay_is_ipv6 {
+            return Err(ControlError::OtherFamily);
+        }
+        self.shared.remotes.insert(fdb::Remote::new(address)).map_err(|_| ControlError::TooManyRemotes)
+    }
+
+    /// Makes the control lane's state the one that data lanes see.
+    fn publish(&self, control: &Control) {
+        let by_id = control.segments.iter().enumerate().map(|(place, state)| {
+            let state = state.as_ref()?;
+            let destination = |remote: RemoteId| {
+                let known = self.shared.remotes.get(remote)?;
+                Some(Destination { remote, address: known.address, port: known.port.unwrap_or(state.config.port) })
+            };
+            Some(Arc::new(Segment {
+                id: SegmentId::new(u32::try_from(place).ok()?)?,
+                header: state.config.encapsulation.header(state.config.vni),
+                flood: state.flood.iter().filter_map(destination).collect(),
+                configured: state.named.keys().copied().collect(),
+                config: state.config.clone(),
+                counters: Arc::clone(&state.counters),
+            }))
+        });
+        self.shared.publish(Segments::new(by_id.collect()));
+    }
+}
+
+impl Control {
+    fn segment(&mut self, segment: SegmentId) -> Result<&mut SegmentControl, ControlError> {
+        self.segments.get_mut(segment.get() as usize).and_then(Option::as_mut).ok_or(ControlError::NoSuchSegment)
+    }
+}
+
+fn check(config: &SegmentConfig) -> Result<(), ControlError> {
+    let invalid = |field| Err(ControlError::InvalidConfig { field });
+    if config.port == 0 {
+        return invalid("port");
+    }
+    if config.source_ports.is_empty() || *config.source_ports.start() == 0 {
+        return invalid("source_ports");
+    }
+    if matches!(config.dscp, Dscp::Fixed(dscp) if dscp > 63) {
+        return invalid("dscp");
+    }
+    if config.mac.is_some_and(|mac| !mac.is_unicast()) {
+        return Err(ControlError::InvalidMac);
+    }
+    Ok(())
+}
+
+/// A remote and what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RemoteStatus {
+    /// Its underlay address, or a multicast group.
+    pub address: IpAddr,
+    /// The segments that name it or have learned rows at it.
+    pub segments: Vec<SegmentId>,
+    /// Datagrams sent to it.
+    pub tx_packets: u64,
+    /// Datagrams taken from it.
+    pub rx_packets: u64,
+    /// How long ago the last one came; `None`: never.
+    pub last_heard: Option<Duration>,
+}
+
+/// Why the control lane refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// There is no such segment.
+    #[error("there is no such segment")]
+    NoSuchSegment,
+    /// A segment has this VNI on this port and encapsulation.
+    #[error("another segment has this VNI on this port")]
+    DuplicateVni,
+    /// More segments than 2²⁴.
+    #[error("there are as many segments as there can be")]
+    TooManySegments,
+    /// A field of the configuration is out of its range.
+    #[error("{field} is out of range")]
+    InvalidConfig {
+        /// Which.
+        field: &'static str,
+    },
+    /// Not the address of one interface.
+    #[error("not a unicast MAC address")]
+    InvalidMac,
+    /// An address that no remote can have: unspecified, or a multicast group where one host is meant.
+    #[error("not the address of one host")]
+    InvalidRemote,
+    /// An IPv6 address on an IPv4 underlay, or the other way round.
+    #[error("an address of the other family than the underlay's")]
+    OtherFamily,
+    /// No remote has this address.
+    #[error("no remote has this address")]
+    NoSuchRemote,
+    /// No row has this key.
+    #[error("there is no such row")]
+    NoSuchRow,
+    /// As many remotes as there can be.
+    #[error("there are as many remotes as there can be")]
+    TooManyRemotes,
+    /// No place for one more row.
+    #[error("the table is full")]
+    TableFull,
+}

@@ -1,0 +1,159 @@
+//! A frame from the TAP: whom is it sent to, and behind which header?
+
+use core::{slice, time::Duration};
+
+use ether_wire::{
+    ecn::{self, Ecn},
+    ethernet::EthernetHeader,
+    flow::FlowHash,
+};
+use fdb::SegmentId;
+
+use crate::{
+    DataLane, Destination, DropReason, Dscp, Ttl, Vlan, inner,
+    segment::{Segment, SegmentConfig},
+};
+
+/// The outer TTL of frames that have none to inherit.
+const DEFAULT_TTL: u8 = 64;
+
+/// What to do with a frame from a TAP.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub enum TapVerdict<'a> {
+    /// Send it: [`Encapsulated::header`] and the frame as one datagram to each of [`Encapsulated::destinations`].
+    Send(Encapsulated<'a>),
+    /// Nothing. The drop is counted already.
+    Drop(DropReason),
+}
+
+/// How a frame goes out.
+#[derive(Clone, Copy, Debug)]
+pub struct Encapsulated<'a> {
+    segment: &'a Segment,
+    target: Target<'a>,
+    flow: FlowHash,
+    /// The outer traffic class (type of service): DSCP in the upper six bits, ECN in the lower two.
+    pub traffic_class: u8,
+    /// The outer TTL or hop limit.
+    pub ttl: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Target<'a> {
+    One(Destination),
+    Flood(&'a [Destination]),
+}
+
+impl<'a> Encapsulated<'a> {
+    /// The tunnel header that stands between UDP header and frame.
+    #[must_use]
+    pub fn header(&self) -> &'a [u8] {
+        &self.segment.header
+    }
+
+    /// Who gets it: one remote, or the flood list.
+    #[must_use]
+    pub fn destinations(&self) -> &[Destination] {
+        match &self.target {
+            Target::One(destination) => slice::from_ref(destination),
+            Target::Flood(destinations) => destinations,
+        }
+    }
+
+    /// Whether it goes to the flood list: broadcast, multicast or unknown unicast.
+    #[must_use]
+    pub fn is_flooded(&self) -> bool {
+        matches!(self.target, Target::Flood(_))
+    }
+
+    /// The hash of the inner flow.
+    #[must_use]
+    pub fn flow(&self) -> FlowHash {
+        self.flow
+    }
+
+    /// The UDP source port, from the segment's range by the flow hash (RFC 7348 §5).
+    #[must_use]
+    pub fn source_port(&self) -> u16 {
+        self.flow.udp_source_port(self.segment.config.source_ports.clone())
+    }
+}
+
+impl DataLane {
+    /// Decides on a frame, from its Ethernet header's first byte, that the segment's TAP sent.
+    ///
+    /// A station that speaks here is here: a learned row that has it behind a remote is forgotten.
+    pub fn from_tap(&self, segment: SegmentId, frame: &[u8], now: Duration) -> TapVerdict<'_> {
+        let Some(segment) = self.segments.get(segment) else {
+            // The segment was removed while this frame was on its way.
+            self.dropped(None, DropReason::NoRemote);
+            return TapVerdict::Drop(DropReason::NoRemote);
+        };
+        match self.encapsulate(segment, frame, now) {
+            Ok(encapsulated) => TapVerdict::Send(encapsulated),
+            Err(reason) => {
+                self.counters(segment).drops.count(reason);
+                TapVerdict::Drop(reason)
+            }
+        }
+    }
+
+    fn encapsulate<'a>(
+        &'a self,
+        segment: &'a Segment,
+        frame: &[u8],
+        _now: Duration,
+    ) -> Result<Encapsulated<'a>, DropReason> {
+        let config = &segment.config;
+        let Ok((ethernet, payload)) = EthernetHeader::from_prefix(frame) else { return Err(DropReason::Truncated) };
+        if !ethernet.source().is_unicast() {
+            return Err(DropReason::SourceMac);
+        }
+        let tagged = ethernet.ether_type().is_vlan();
+        if tagged && config.vlan == Vlan::Drop {
+            return Err(DropReason::VlanTag);
+        }
+        // One tag is not part of the packet that the MTU is about (IEEE Std 802.3 §3.2.7).
+        if payload.len() > usize::from(config.mtu) + if tagged { 4 } else { 0 } {
+            return Err(DropReason::TooBig);
+        }
+        self.shared.forwarding.forget_learned(segment.id, ethernet.source());
+
+        let known = if ethernet.destination().is_multicast() {
+            None
+        } else {
+            self.shared.forwarding.lookup(segment.id, ethernet.destination())
+        };
+        let target = match known {
+            Some(forward) => {
+                // A row outlives its remote for a moment only while both are being removed.
+                let remote = self.shared.remotes.get(forward.remote).ok_or(DropReason::NoRemote)?;
+                Target::One(Destination {
+                    remote: forward.remote,
+                    address: remote.address,
+                    port: remote.port.unwrap_or(config.port),
+                })
+            }
+            None if segment.flood.is_empty() => return Err(DropReason::NoRemote),
+            None => Target::Flood(&segment.flood),
+        };
+        let (traffic_class, ttl) = outer_fields(config, frame);
+        Ok(Encapsulated { segment, target, flow: self.shared.hasher.hash(frame), traffic_class, ttl })
+    }
+}
+
+/// Outer traffic class and TTL (RFC 6040 §4.1, RFC 2983).
+fn outer_fields(config: &SegmentConfig, frame: &[u8]) -> (u8, u8) {
+    let inner = inner::read(frame);
+    let dscp = match config.dscp {
+        Dscp::Fixed(dscp) => dscp,
+        Dscp::Inherit => inner.map_or(0, |ip| ip.dscp),
+    };
+    let ecn = ecn::encapsulate(config.ecn, inner.map_or(Ecn::NotEct, |ip| ip.ecn));
+    let ttl = match config.ttl {
+        Ttl::Fixed(ttl) => ttl,
+        Ttl::Inherit => inner.map_or(DEFAULT_TTL, |ip| ip.ttl),
+    };
+    (dscp << 2 | ecn.bits(), ttl)
+}

@@ -1,0 +1,88 @@
+//! The data lane: what one worker holds.
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use fdb::SegmentId;
+
+use crate::{
+    DropReason,
+    counters::{SegmentCounters, add},
+    endpoint::Shared,
+    segment::{Segment, Segments},
+};
+
+/// One worker's way into an [`Endpoint`](crate::Endpoint): decides on frames and datagrams, takes no lock, allocates nothing.
+///
+/// It sees the segments as they were at the last [`refresh`](Self::refresh), and the tables as they are. Every drop that it
+/// decides on is counted by it; what became of a frame that was to be sent or delivered only the caller knows, and says
+/// so with [`sent`](Self::sent), [`delivered`](Self::delivered) or [`dropped`](Self::dropped): frames in = frames sent or
+/// delivered + drops.
+#[derive(Debug)]
+pub struct DataLane {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) segments: Arc<Segments>,
+    version: u64,
+    /// Which counters are this lane's.
+    pub(crate) index: usize,
+}
+
+impl DataLane {
+    pub(crate) fn new(shared: Arc<Shared>, index: usize) -> Self {
+        let (version, segments) = shared.current();
+        Self { shared, segments, version, index }
+    }
+
+    /// Takes over changes of the control lane: call it before each batch. One atomic load when nothing has changed.
+    pub fn refresh(&mut self) {
+        if self.shared.version.load(Ordering::Acquire) != self.version {
+            (self.version, self.segments) = self.shared.current();
+        }
+    }
+
+    /// Counts a frame of `bytes` bytes from the TAP that was sent to at least one remote.
+    pub fn sent(&self, segment: SegmentId, bytes: usize, flooded: bool) {
+        if let Some(counters) = self.counters_of(segment) {
+            add(&counters.tx_frames, 1);
+            add(&counters.tx_bytes, bytes as u64);
+            if flooded {
+                add(&counters.flooded, 1);
+            }
+        }
+    }
+
+    /// Counts a frame of `bytes` bytes from a tunnel that the TAP took.
+    pub fn delivered(&self, segment: SegmentId, bytes: usize) {
+        if let Some(counters) = self.counters_of(segment) {
+            add(&counters.rx_frames, 1);
+            add(&counters.rx_bytes, bytes as u64);
+        }
+    }
+
+    /// Counts a frame that the caller could not send or deliver; without a segment, a datagram that belongs to none.
+    pub fn dropped(&self, segment: Option<SegmentId>, reason: DropReason) {
+        match segment.and_then(|segment| self.counters_of(segment)) {
+            Some(counters) => counters.drops.count(reason),
+            None => self.shared.lane_counters[self.index].drops.count(reason),
+        }
+    }
+
+    /// Counts a datagram that a remote was sent.
+    pub fn sent_to(&self, remote: fdb::RemoteId) {
+        self.shared.remotes.record_sent(remote, 1);
+    }
+
+    fn counters_of(&self, segment: SegmentId) -> Option<&SegmentCounters> {
+        self.segments.get(segment).map(|segment| self.counters(segment))
+    }
+
+    pub(crate) fn counters<'a>(&self, segment: &'a Segment) -> &'a SegmentCounters {
+        &segment.counters[self.index]
+    }
+}
+
+impl Drop for DataLane {
+    fn drop(&mut self) {
+        self.shared.lanes_taken[self.index].store(false, Ordering::Release);
+    }
+}

@@ -1,0 +1,186 @@
+//! A segment: one virtual layer-2 network, and the rules for its frames.
+
+use alloc::{boxed::Box, vec::Vec};
+use core::{net::IpAddr, ops::RangeInclusive, time::Duration};
+
+use ether_wire::ecn::EcnMode;
+use fdb::{RemoteId, SegmentId};
+use overlay_types::{MacAddr, Vni};
+use vxlan_wire::VxlanHeader;
+
+use crate::{Encapsulation, counters::SegmentCounters};
+
+/// What a segment is: RFC 7348's word for one virtual layer-2 network.
+///
+/// [`SegmentConfig::new`] gives what the standards recommend; fields are changed one by one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SegmentConfig {
+    /// The tunnel header.
+    pub encapsulation: Encapsulation,
+    /// Its identifier on the wire.
+    pub vni: Vni,
+    /// The UDP port that it listens on and sends to.
+    pub port: u16,
+    /// Whether the underlay is IPv6: which family its remotes have.
+    pub underlay_is_ipv6: bool,
+    /// The largest inner packet in bytes, Ethernet header not counted.
+    pub mtu: u16,
+    /// The MAC of the TAP, where it is known.
+    pub mac: Option<MacAddr>,
+    /// Whether source MACs of received frames are learned (RFC 7348 §4.1).
+    pub learning: bool,
+    /// How long a learned row lives without a received frame; `None`: for ever.
+    pub ageing: Option<Duration>,
+    /// The most learned rows.
+    pub max_entries: u32,
+    /// Whose datagrams are taken.
+    pub sources: Sources,
+    /// What a set reserved bit means.
+    pub reserved_bits: ReservedBits,
+    /// What becomes of frames with a VLAN tag.
+    pub vlan: Vlan,
+    /// How the ECN field of the outer header comes from the inner one (RFC 6040 §4.1).
+    pub ecn: EcnMode,
+    /// The outer TTL or hop limit.
+    pub ttl: Ttl,
+    /// The outer differentiated services code point (RFC 2983).
+    pub dscp: Dscp,
+    /// The range of UDP source ports, chosen from by the flow hash (RFC 7348 §5).
+    pub source_ports: RangeInclusive<u16>,
+}
+
+impl SegmentConfig {
+    /// A VXLAN segment with this identifier on an IPv4 underlay with an MTU of 1500 bytes, by the book: port 4789, learning
+    /// with 300 s and 8,192 rows, datagrams from configured remotes only, reserved bits ignored, VLAN tags dropped, ECN
+    /// in normal mode, TTL 64, DSCP inherited.
+    #[must_use]
+    pub fn new(vni: Vni) -> Self {
+        let encapsulation = Encapsulation::Vxlan;
+        Self {
+            encapsulation,
+            vni,
+            port: encapsulation.default_port(),
+            underlay_is_ipv6: false,
+            mtu: 1500 - encapsulation.mtu_overhead(false),
+            mac: None,
+            learning: true,
+            ageing: Some(Duration::from_secs(300)),
+            max_entries: 8192,
+            sources: Sources::Configured,
+            reserved_bits: ReservedBits::Ignore,
+            vlan: Vlan::Drop,
+            ecn: EcnMode::Normal,
+            ttl: Ttl::Fixed(64),
+            dscp: Dscp::Inherit,
+            source_ports: ether_wire::flow::DEFAULT_SOURCE_PORTS,
+        }
+    }
+}
+
+/// Whose datagrams a segment takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "lowercase"))]
+pub enum Sources {
+    /// Those from remotes that the flood list or a static row names.
+    Configured,
+    /// All.
+    Any,
+}
+
+/// What a set reserved bit means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "lowercase"))]
+pub enum ReservedBits {
+    /// Nothing (RFC 7348 §5: ignored on receipt).
+    Ignore,
+    /// A drop, as in Linux and Open vSwitch.
+    Reject,
+}
+
+/// What becomes of a frame with a VLAN tag (802.1Q or 802.1ad), in either direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "lowercase"))]
+pub enum Vlan {
+    /// It is dropped (RFC 7348 §6.1).
+    Drop,
+    /// It is carried as it is.
+    Carry,
+}
+
+/// The outer TTL or hop limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ttl {
+    /// Always this.
+    Fixed(u8),
+    /// That of the inner IP packet; 64 for other frames.
+    Inherit,
+}
+
+/// The outer differentiated services code point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dscp {
+    /// Always this, 0 to 63.
+    Fixed(u8),
+    /// That of the inner IP packet; 0 for other frames.
+    Inherit,
+}
+
+/// A segment as the data lanes see it: one immutable value that a change replaces.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) id: SegmentId,
+    pub(crate) config: SegmentConfig,
+    /// The tunnel header of every datagram.
+    pub(crate) header: [u8; VxlanHeader::LEN],
+    /// Who gets broadcast, unknown unicast and multicast.
+    pub(crate) flood: Box<[Destination]>,
+    /// Remotes that configuration names, sorted: whose datagrams [`Sources::Configured`] takes.
+    pub(crate) configured: Box<[RemoteId]>,
+    pub(crate) counters: alloc::sync::Arc<[SegmentCounters]>,
+}
+
+/// Where a datagram goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// The remote in the endpoint's table.
+    pub remote: RemoteId,
+    /// Its address: unicast, or an IP multicast group.
+    pub address: IpAddr,
+    /// The UDP port.
+    pub port: u16,
+}
+
+/// All segments at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Segments {
+    /// By [`SegmentId`]: a removed one leaves its place empty.
+    pub(crate) by_id: Vec<Option<alloc::sync::Arc<Segment>>>,
+    /// Sorted by what a datagram brings.
+    by_wire: Box<[(WireKey, u32)]>,
+}
+
+/// What tells segments apart on the wire.
+type WireKey = (Encapsulation, u16, Vni);
+
+impl Segments {
+    pub(crate) fn new(by_id: Vec<Option<alloc::sync::Arc<Segment>>>) -> Self {
+        let mut by_wire: Vec<_> = by_id
+            .iter()
+            .flatten()
+            .map(|segment| ((segment.config.encapsulation, segment.config.port, segment.config.vni), segment.id.get()))
+            .collect();
+        by_wire.sort_unstable();
+        Self { by_id, by_wire: by_wire.into_boxed_slice() }
+    }
+
+    pub(crate) fn get(&self, id: SegmentId) -> Option<&Segment> {
+        self.by_id.get(id.get() as usize)?.as_deref()
+    }
+
+    pub(crate) fn on_wire(&self, encapsulation: Encapsulation, port: u16, vni: Vni) -> Option<&Segment> {
+        let key = (encapsulation, port, vni);
+        let place = self.by_wire.binary_search_by(|(other, _)| other.cmp(&key)).ok()?;
+        self.by_id.get(self.by_wire[place].1 as usize)?.as_deref()
+    }
+}
