@@ -5,9 +5,6 @@ use overlay_types::{MacAddr, Vni};
 /// IEEE Std 802, Local Experimental `EtherType` 1: no kernel says anything in it by itself.
 pub const EXPERIMENTAL: u16 = 0x88b5;
 
-/// RFC 7348 §5.
-pub const VXLAN_HEADER_LEN: usize = 8;
-
 const ETHERNET_LEN: usize = 14;
 
 /// An Ethernet frame with the `EtherType` [`EXPERIMENTAL`].
@@ -21,6 +18,52 @@ pub fn frame(destination: MacAddr, source: MacAddr, payload: &[u8]) -> Vec<u8> {
 pub fn vxlan(vni: u32, inner: &[u8]) -> Vec<u8> {
     let vni = Vni::new(vni).unwrap_or_default().to_be_bytes();
     [&[0x08, 0, 0, 0, vni[0], vni[1], vni[2], 0], inner].concat()
+}
+
+/// An Ethernet frame with an IPv4 packet that holds a UDP datagram: what differs from flow to flow, and from hop to hop.
+#[derive(Clone, Copy, Debug)]
+pub struct UdpFrame {
+    /// Whom it goes to.
+    pub destination: MacAddr,
+    /// Whom it says to be from.
+    pub source: MacAddr,
+    /// DSCP and ECN.
+    pub traffic_class: u8,
+    /// Time to live.
+    pub ttl: u8,
+    /// UDP source port.
+    pub source_port: u16,
+}
+
+impl UdpFrame {
+    /// Where DSCP and ECN stand in the frame.
+    pub const TRAFFIC_CLASS: usize = ETHERNET_LEN + 1;
+
+    /// The whole frame, from 10.0.0.1 to 10.0.0.2, with a payload of 18 bytes and without a UDP checksum.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        const PAYLOAD: [u8; 18] = [0x5a; 18];
+        let udp_len = 8 + PAYLOAD.len() as u16;
+        let mut ip = [0x45, self.traffic_class, 0, 0, 0, 0, 0, 0, self.ttl, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        ip[2..4].copy_from_slice(&(20 + udp_len).to_be_bytes());
+        let checksum = internet_checksum(&ip).to_be_bytes();
+        ip[10..12].copy_from_slice(&checksum);
+        let udp = [self.source_port.to_be_bytes(), 9_u16.to_be_bytes(), udp_len.to_be_bytes(), [0, 0]].concat();
+        let mut bytes = frame(self.destination, self.source, &[&ip[..], &udp, &PAYLOAD].concat());
+        bytes[12..14].copy_from_slice(&[0x08, 0x00]);
+        bytes
+    }
+}
+
+/// RFC 1071: over a header that has its checksum in it, the result is 0.
+#[must_use]
+pub fn internet_checksum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|pair| u64::from(pair[0]) << 8 | u64::from(*pair.get(1).unwrap_or(&0)));
+    let mut sum: u64 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
 }
 
 /// The address that the guest of the host with this number has: `02:00:00:00:NN:01`.
@@ -86,6 +129,22 @@ mod tests {
         assert_eq!(sequence_numbers(&frames, 7), [0, 1, 2]);
         assert_eq!(sequence_numbers(&frames, 8), [0; 0]);
         assert_eq!(sequence_numbers([&vec![0xff; 14]], 7), [0; 0]);
+    }
+
+    #[test]
+    fn a_udp_frame_is_whole() {
+        let frame = UdpFrame {
+            destination: guest_mac(1),
+            source: guest_mac(2),
+            traffic_class: 0xb9,
+            ttl: 9,
+            source_port: 5000,
+        };
+        let bytes = frame.bytes();
+        assert_eq!((bytes.len(), bytes[UdpFrame::TRAFFIC_CLASS]), (14 + 20 + 8 + 18, 0xb9));
+        assert_eq!(internet_checksum(&bytes[14..34]), 0);
+        // RFC 1071 §3.
+        assert_eq!(internet_checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), !0xddf2);
     }
 
     #[test]

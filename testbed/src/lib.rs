@@ -27,6 +27,7 @@
 #![allow(clippy::must_use_candidate)]
 
 mod command;
+mod datagram;
 mod deadline;
 mod family;
 mod fault;
@@ -43,10 +44,11 @@ mod transfer;
 mod underlay;
 
 pub use command::{Background, Finished, run};
+pub use datagram::mark;
 pub use deadline::{PATIENCE, stays, wait_until};
 pub use family::Family;
 pub use fault::Fault;
-pub use frame::{EXPERIMENTAL, Numbered, VXLAN_HEADER_LEN, frame, guest_mac, sequence_numbers, vxlan};
+pub use frame::{EXPERIMENTAL, Numbered, UdpFrame, frame, guest_mac, internet_checksum, sequence_numbers, vxlan};
 pub use frame_sender::FrameSender;
 pub use kernel_vxlan::{Flood, KernelVtep, KernelVtepOptions, finish_checksums};
 pub use namespace::Namespace;

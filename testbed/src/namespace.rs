@@ -7,7 +7,7 @@ use std::{
     os::fd::AsFd,
     path::{Path, PathBuf},
     process::{self, Command},
-    sync::Once,
+    sync::{Arc, Once},
     thread,
     time::Duration,
 };
@@ -29,18 +29,21 @@ use crate::{
 /// Where iproute2 keeps the names of namespaces.
 const DIRECTORY: &str = "/run/netns";
 
-/// A network namespace with a name of its own, removed when dropped.
+/// A network namespace with a name of its own, removed when the last clone is dropped.
 ///
 /// IPv6 is off on every device that appears in it until [`Namespace::enable_ipv6`]: what the kernel says by itself (router
 /// solicitations, group reports) would disturb exact counts.
-pub struct Namespace {
+#[derive(Clone)]
+pub struct Namespace(Arc<Inner>);
+
+struct Inner {
     name: String,
     file: File,
 }
 
 impl fmt::Debug for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
+        f.write_str(self.name())
     }
 }
 
@@ -61,7 +64,7 @@ impl Namespace {
             Ok(file) => file,
             Err(error) => fail(format_args!("namespace {name}: {error}")),
         };
-        let namespace = Self { name, file };
+        let namespace = Self(Arc::new(Inner { name, file }));
         for conf in ["all", "default"] {
             namespace.set_sysctl(&format!("net/ipv6/conf/{conf}/disable_ipv6"), "1");
             // An address serves as soon as it is there.
@@ -75,13 +78,13 @@ impl Namespace {
     /// Its name, as `ip netns` shows it.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// The file that stands for it.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        Path::new(DIRECTORY).join(&self.name)
+        Path::new(DIRECTORY).join(self.name())
     }
 
     /// Runs `f` on a thread inside: sockets that it opens and processes that it starts belong to the namespace for good.
@@ -90,8 +93,8 @@ impl Namespace {
         let inside = thread::scope(|scope| {
             scope
                 .spawn(|| {
-                    move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))
-                        .unwrap_or_else(|error| fail(format_args!("namespace {}: {error}", self.name)));
+                    move_into_link_name_space(self.0.file.as_fd(), Some(LinkNameSpaceType::Network))
+                        .unwrap_or_else(|error| fail(format_args!("namespace {}: {error}", self.name())));
                     f()
                 })
                 .join()
@@ -133,7 +136,7 @@ impl Namespace {
 
     #[track_caller]
     fn iproute2(&self, tool: &str, arguments: &str) -> String {
-        let words: Vec<&str> = [tool, "-n", &self.name].into_iter().chain(arguments.split_whitespace()).collect();
+        let words: Vec<&str> = [tool, "-n", self.name()].into_iter().chain(arguments.split_whitespace()).collect();
         expect_success(&words).stdout
     }
 
@@ -178,7 +181,7 @@ impl Namespace {
     /// What `ip -s -d -j addr show` says of a device, or null when it is not there.
     #[must_use]
     pub fn device(&self, device: &str) -> Value {
-        let shown = run(&["ip", "-n", &self.name, "-s", "-d", "-j", "addr", "show", "dev", device]).stdout;
+        let shown = run(&["ip", "-n", self.name(), "-s", "-d", "-j", "addr", "show", "dev", device]).stdout;
         let mut devices: Value = serde_json::from_str(&shown).unwrap_or_default();
         devices.get_mut(0).map(Value::take).unwrap_or_default()
     }
@@ -206,7 +209,7 @@ impl Namespace {
     }
 }
 
-impl Drop for Namespace {
+impl Drop for Inner {
     fn drop(&mut self) {
         remove(&self.name);
     }

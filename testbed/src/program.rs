@@ -35,9 +35,9 @@ pub struct Exit {
 }
 
 /// A running `tap-vtep run` with a control socket of its own, killed when dropped.
-pub struct TapVtep<'a> {
+pub struct TapVtep {
     program: PathBuf,
-    namespace: &'a Namespace,
+    namespace: Namespace,
     process: Background,
     files: Scratch,
     log: Lines,
@@ -45,31 +45,31 @@ pub struct TapVtep<'a> {
     readers: Vec<JoinHandle<()>>,
 }
 
-impl fmt::Debug for TapVtep<'_> {
+impl fmt::Debug for TapVtep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "tap-vtep {} in {:?}", self.process.id(), self.namespace)
     }
 }
 
-impl<'a> TapVtep<'a> {
+impl TapVtep {
     /// Starts `run` with these options and waits until it is ready.
     #[track_caller]
     #[must_use]
-    pub fn run(program: &str, namespace: &'a Namespace, options: &[&str]) -> Self {
+    pub fn run(program: &str, namespace: &Namespace, options: &[&str]) -> Self {
         Self::start(program, namespace, Scratch::new(), options).ready()
     }
 
     /// Starts `run` with this configuration and waits until it is ready.
     #[track_caller]
     #[must_use]
-    pub fn configured(program: &str, namespace: &'a Namespace, configuration: &str) -> Self {
+    pub fn configured(program: &str, namespace: &Namespace, configuration: &str) -> Self {
         let files = Scratch::new();
         let file = files.write(CONFIGURATION, configuration).display().to_string();
         Self::start(program, namespace, files, &["--config", &file]).ready()
     }
 
     #[track_caller]
-    fn start(program: &str, namespace: &'a Namespace, files: Scratch, options: &[&str]) -> Self {
+    fn start(program: &str, namespace: &Namespace, files: Scratch, options: &[&str]) -> Self {
         let mut command = Command::new(program);
         command.arg("run").args(options).arg("--control").arg(files.path(CONTROL));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -80,7 +80,7 @@ impl<'a> TapVtep<'a> {
             process.0.stdout.take().map(|pipe| keep_lines(pipe, &output)),
         ];
         let readers = readers.into_iter().flatten().collect();
-        Self { program: program.into(), namespace, process, files, log, output, readers }
+        Self { program: program.into(), namespace: namespace.clone(), process, files, log, output, readers }
     }
 
     /// Waits for the line that says so, and for an answer on the control socket.

@@ -1,0 +1,174 @@
+//! Who gets what: broadcast, unknown unicast and multicast to every peer exactly once and never back, a known address to its
+//! peer alone; by head-end replication and by IP multicast groups.
+
+use std::{net::IpAddr, time::Duration};
+
+use overlay_types::MacAddr;
+use testbed::{
+    Direction, Family, Flood, FrameSender, Host, KernelVtep, KernelVtepOptions, Namespace, Numbered, Ping, Sniffer,
+    TapVtep, Underlay, guest_mac, ping, stays, wait_until,
+};
+
+use crate::bed::{PORT, TAP, VNI, add_guest_addresses, flood_to_all, kernel_peers, start, stranger};
+
+const COUNT: u32 = 1000;
+
+/// Time for a frame that should not come to come.
+const MOMENT: Duration = Duration::from_millis(300);
+
+fn group_of(address: &str) -> MacAddr {
+    address.parse().unwrap()
+}
+
+/// Sends a stream out of our TAP that every peer has to get once, and that nobody brings back.
+fn floods_to_all(underlay: &Underlay, peers: &[KernelVtep], destination: MacAddr, stream: u32) {
+    let ours = &underlay.host(0).namespace;
+    let arriving: Vec<_> =
+        peers.iter().map(|peer| Sniffer::of_stream(&peer.guest, KernelVtep::GUEST_DEVICE, stream)).collect();
+    let returning = Sniffer::of_stream(ours, TAP, stream);
+    let frames = Numbered::new(destination, stranger(1), stream);
+    FrameSender::new(ours, TAP).send_all(frames.frames(COUNT));
+    for sniffer in &arriving {
+        sniffer.expect_stream(stream, COUNT);
+    }
+    stays("nothing comes back", MOMENT, || returning.count() == 0);
+}
+
+/// Broadcast, unknown unicast and multicast: one stream of [`COUNT`] frames each.
+fn floods_what_has_no_owner(underlay: &Underlay, peers: &[KernelVtep], vtep: &TapVtep) {
+    let destinations = [MacAddr::BROADCAST, stranger(99), group_of("01:00:5e:01:02:03"), group_of("33:33:00:00:00:05")];
+    for (stream, destination) in (1..).zip(destinations) {
+        floods_to_all(underlay, peers, destination, stream);
+        let sent = u64::from(COUNT * stream);
+        assert_eq!(
+            (vtep.counter("tx_frames"), vtep.counter("flooded"), vtep.drops()),
+            (sent, sent, 0),
+            "{destination}"
+        );
+    }
+}
+
+#[test]
+fn head_end_replication_reaches_each_peer_once() {
+    for family in Family::ALL {
+        let underlay = Underlay::new(3);
+        let peers = kernel_peers(&underlay, family);
+        let vtep = start(&underlay, family, &flood_to_all(&underlay, family));
+        floods_what_has_no_owner(&underlay, &peers, &vtep);
+        // Each frame is counted once as sent, and once for each peer.
+        for remote in vtep.show("remotes").as_array().unwrap() {
+            assert_eq!(remote["tx_packets"], 4 * COUNT, "{remote}");
+            assert_eq!(remote["rx_packets"], 0, "{remote}");
+        }
+    }
+}
+
+/// A group instead of a list, IPv4 and IPv6: our endpoint joins it on the underlay device and sends to it.
+#[test]
+fn a_multicast_group_reaches_each_peer_once() {
+    for (family, group) in [(Family::V4, "239.1.1.1"), (Family::V6, "ff05::42")] {
+        let underlay = Underlay::new(3);
+        let options = KernelVtepOptions { vni: VNI, port: PORT, flood: Flood::Group(group.parse::<IpAddr>().unwrap()) };
+        let peers: Vec<_> = underlay.hosts()[1..].iter().map(|host| KernelVtep::new(host, &options)).collect();
+        let host = underlay.host(0);
+        let configuration = crate::bed::one_segment(host, family, &format!("group = \"{group}\""))
+            .replace("[underlay]", &format!("[underlay]\ndevice = \"{}\"", Host::DEVICE));
+        let vtep = TapVtep::configured(crate::bed::PROGRAM, &host.namespace, &configuration);
+        let memberships = host.namespace.ip(&format!("maddr show dev {}", Host::DEVICE));
+        assert!(memberships.contains(group), "{memberships}");
+
+        // One datagram to the group on the wire for each frame, not one for each peer.
+        let wire = Sniffer::new(&host.namespace, Host::DEVICE, Direction::Outgoing, |frame| {
+            frame.windows(2).any(|bytes| bytes == testbed::EXPERIMENTAL.to_be_bytes())
+        });
+        floods_what_has_no_owner(&underlay, &peers, &vtep);
+        wire.expect(u64::from(4 * COUNT));
+
+        // What the peers send to the group reaches us once.
+        let arriving = Sniffer::of_stream(&host.namespace, TAP, 9);
+        let frames = Numbered::new(MacAddr::BROADCAST, guest_mac(2), 9);
+        FrameSender::new(&peers[0].guest, KernelVtep::GUEST_DEVICE).send_all(frames.frames(COUNT));
+        arriving.expect_stream(9, COUNT);
+        add_guest_addresses(&underlay);
+        for peer in &peers {
+            let all = Ping { sent: 3, received: 3, duplicates: 0 };
+            assert_eq!(ping(&host.namespace, peer.guest_address(Family::V4), 3), all, "{group}");
+        }
+    }
+}
+
+/// What comes from one tunnel is delivered here, and goes into no other: the kernel peers replicate by themselves, so a copy
+/// from us would be a second one.
+#[test]
+fn a_flood_from_a_tunnel_is_delivered_once_and_not_passed_on() {
+    let underlay = Underlay::new(3);
+    let peers = kernel_peers(&underlay, Family::V4);
+    let vtep = start(&underlay, Family::V4, &flood_to_all(&underlay, Family::V4));
+    let ours = Sniffer::of_stream(&underlay.host(0).namespace, TAP, 1);
+    let third = Sniffer::of_stream(&peers[1].guest, KernelVtep::GUEST_DEVICE, 1);
+    let returning = Sniffer::of_stream(&peers[0].guest, KernelVtep::GUEST_DEVICE, 1);
+    let frames = Numbered::new(MacAddr::BROADCAST, guest_mac(2), 1);
+    FrameSender::new(&peers[0].guest, KernelVtep::GUEST_DEVICE).send_all(frames.frames(COUNT));
+    ours.expect_stream(1, COUNT);
+    third.expect_stream(1, COUNT);
+    stays("nothing comes back", MOMENT, || returning.count() == 0);
+    assert_eq!((vtep.counter("rx_frames"), vtep.counter("tx_frames"), vtep.drops()), (u64::from(COUNT), 0, 0));
+}
+
+/// Frames of a stream as they pass the underlay device of a host.
+fn on_the_wire(namespace: &Namespace, stream: u32) -> Sniffer {
+    Sniffer::new(namespace, Host::DEVICE, Direction::Incoming, move |frame| {
+        let wanted = [&testbed::EXPERIMENTAL.to_be_bytes()[..], &stream.to_be_bytes()].concat();
+        frame.windows(wanted.len()).any(|bytes| bytes == wanted)
+    })
+}
+
+#[test]
+fn a_known_address_gets_its_frames_alone() {
+    let underlay = Underlay::new(3);
+    let peers = kernel_peers(&underlay, Family::V4);
+    let vtep = start(&underlay, Family::V4, &flood_to_all(&underlay, Family::V4));
+    add_guest_addresses(&underlay);
+    let ours = &underlay.host(0).namespace;
+    for peer in &peers {
+        assert_eq!(ping(ours, peer.guest_address(Family::V4), 2).received, 2);
+    }
+    for (stream, target) in (1..).zip(0..peers.len()) {
+        let guest = &peers[target];
+        let address = underlay.host(target + 1).address(Family::V4).to_string();
+        assert_eq!(vtep.remote_of(guest.guest_mac()), Some(address));
+        let flooded = vtep.counter("flooded");
+        let wires: Vec<_> = underlay.hosts()[1..].iter().map(|host| on_the_wire(&host.namespace, stream)).collect();
+        let arriving = Sniffer::of_stream(&guest.guest, KernelVtep::GUEST_DEVICE, stream);
+        let frames = Numbered::new(guest.guest_mac(), stranger(1), stream);
+        FrameSender::new(ours, TAP).send_all(frames.frames(COUNT));
+        arriving.expect_stream(stream, COUNT);
+        for (index, wire) in wires.iter().enumerate() {
+            let expected = if index == target { u64::from(COUNT) } else { 0 };
+            wire.expect(expected);
+        }
+        assert_eq!(vtep.counter("flooded"), flooded);
+    }
+}
+
+/// A peer that answers every datagram with "port unreachable" costs the healthy one nothing.
+#[test]
+fn a_peer_that_refuses_costs_the_other_no_packet() {
+    for family in Family::ALL {
+        let underlay = Underlay::new(3);
+        let healthy = KernelVtep::new(underlay.host(1), &KernelVtepOptions::to(&[underlay.host(0).address(family)]));
+        // As many refusals as there are datagrams.
+        let closed = &underlay.host(2).namespace;
+        closed.set_sysctl("net/ipv4/icmp_ratelimit", "0");
+        closed.set_sysctl("net/ipv6/icmp/ratelimit", "0");
+        let vtep = start(&underlay, family, &flood_to_all(&underlay, family));
+        let arriving = Sniffer::of_stream(&healthy.guest, KernelVtep::GUEST_DEVICE, 1);
+        let refused = on_the_wire(closed, 1);
+        let frames = Numbered::new(MacAddr::BROADCAST, stranger(1), 1);
+        let count = 20_000;
+        FrameSender::new(&underlay.host(0).namespace, TAP).send_all(frames.frames(count));
+        arriving.expect_stream(1, count);
+        wait_until("the refuser is sent as many", || refused.count() == u64::from(count));
+        assert_eq!((vtep.counter("tx_frames"), vtep.drops()), (u64::from(count), 0), "{family:?}");
+    }
+}

@@ -1,0 +1,21 @@
+//! The program against real peers, by the words of its users: the Linux kernel's VXLAN, other endpoints of its own, and
+//! datagrams made by hand. Needs root and Debian packages; `cargo xtask interop` installs them and runs it.
+//!
+//! What a test needs and does not find fails it with one line that says how to get it. Nothing is skipped.
+
+mod bed;
+mod commands;
+mod configuration;
+mod demo;
+mod devices;
+mod drops;
+mod faults;
+mod flooding;
+mod frame_sizes;
+mod kernel_ping;
+mod kernel_tcp;
+mod learning;
+mod lifecycle;
+mod outer_header;
+mod own_peer;
+mod segments;
