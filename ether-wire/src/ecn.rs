@@ -13,6 +13,8 @@
 
 /// The ECN field: the two low bits of IPv4's type of service and IPv6's traffic class (RFC 3168 §5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[repr(u8)]
 pub enum Ecn {
     /// `00`: the transport does not know ECN.
@@ -49,6 +51,8 @@ impl Ecn {
 
 /// What a tunnel ingress puts into the outer header (RFC 6040 §4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum EcnMode {
     /// The outer header takes the inner field: the egress is known to follow RFC 6040 or RFC 4301, or RFC 3168 in full.
     #[default]

@@ -22,6 +22,9 @@ pub const MAX_VLAN_TAGS: u8 = 4;
 /// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+// Any value of the fields is a header, and the unsafe code is inside zerocopy\'s derives.
+#[cfg_attr(feature = "serde", expect(clippy::unsafe_derive_deserialize))]
 #[repr(C)]
 pub struct EthernetHeader {
     destination: MacAddr,
@@ -90,8 +93,12 @@ impl EthernetHeader {
 /// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+// Any value of the fields is a header, and the unsafe code is inside zerocopy\'s derives.
+#[cfg_attr(feature = "serde", expect(clippy::unsafe_derive_deserialize))]
 #[repr(C)]
 pub struct VlanTag {
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     control: U16,
     ether_type: EtherType,
 }
@@ -285,7 +292,7 @@ mod tests {
             assert_eq!(header.write_to(&mut buffer[..length]), Err(expected));
         }
         assert_eq!(buffer, [0; 20]);
-        assert_eq!(header.write_to(&mut buffer).unwrap().len(), 6);
+        assert_eq!(header.write_to(&mut buffer), Ok(()));
         assert_eq!(buffer[..14], [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 0x08, 0x06]);
         assert_eq!(EthernetHeader::from_prefix(&buffer), Ok((&header, &[0; 6][..])));
     }

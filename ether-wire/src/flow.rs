@@ -158,6 +158,8 @@ fn ports(protocol: IpProtocol, payload: &[u8]) -> [u8; 4] {
 
 /// The hash of a flow: 32 bits, spread evenly, and their projections on the fields of an outer header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 pub struct FlowHash(u32);
 
 impl FlowHash {

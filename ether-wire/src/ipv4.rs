@@ -5,7 +5,7 @@ use core::net::Ipv4Addr;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, big_endian::U16};
 
 use crate::{
-    DecodeError, DecodeOptions, Ecn, IpProtocol,
+    DecodeError, DecodeOptions, Ecn, IpProtocol, ReservedBits,
     checksum::{self, Sum},
     options::Options,
 };
@@ -41,17 +41,26 @@ pub const DEFAULT_TTL: u8 = 64;
 /// [`new`](Self::new) fills the checksum in, and **every setter but [`set_checksum`](Self::set_checksum) keeps it right**
 /// by the update of RFC 1624. A checksum that was wrong stays wrong by as much: an edit never hides damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+// Any value of the fields is a header, and the unsafe code is inside zerocopy\'s derives.
+#[cfg_attr(feature = "serde", expect(clippy::unsafe_derive_deserialize))]
 #[repr(C)]
 pub struct Ipv4Header {
     version_ihl: u8,
     dscp_ecn: u8,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     total_length: U16,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     identification: U16,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     flags_fragment_offset: U16,
     ttl: u8,
     protocol: IpProtocol,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     checksum: U16,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     source: [u8; 4],
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     destination: [u8; 4],
 }
 
@@ -135,7 +144,7 @@ impl Ipv4Header {
         if options.header_checksum && !header.is_checksum_valid(options_bytes) {
             return Err(DecodeError::Checksum { found: header.checksum() });
         }
-        if options.reserved_bits && header.reserved() {
+        if options.reserved_bits == ReservedBits::Reject && header.reserved() {
             return Err(DecodeError::ReservedBits { bits: RESERVED });
         }
         Ok(Ipv4Packet { header, options_bytes, payload })

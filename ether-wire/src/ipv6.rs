@@ -50,13 +50,20 @@ const FLOW_LABEL: u32 = 0x000f_ffff;
 ///
 /// IPv6 has no header checksum. The checksums of the upper layers cover the addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+// Any value of the fields is a header, and the unsafe code is inside zerocopy\'s derives.
+#[cfg_attr(feature = "serde", expect(clippy::unsafe_derive_deserialize))]
 #[repr(C)]
 pub struct Ipv6Header {
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     version_class_label: U32,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     payload_length: U16,
     next_header: IpProtocol,
     hop_limit: u8,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     source: [u8; 16],
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     destination: [u8; 16],
 }
 
@@ -273,11 +280,16 @@ impl Ipv6Header {
 /// +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+// Any value of the fields is a header, and the unsafe code is inside zerocopy\'s derives.
+#[cfg_attr(feature = "serde", expect(clippy::unsafe_derive_deserialize))]
 #[repr(C)]
 pub struct FragmentHeader {
     next_header: IpProtocol,
     reserved: u8,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     offset_more: U16,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     identification: U32,
 }
 

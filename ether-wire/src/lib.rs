@@ -3,26 +3,33 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-#[cfg(test)]
+// `arbitrary` itself needs std.
+#[cfg(any(test, feature = "arbitrary"))]
 extern crate std;
 
 #[macro_use]
 mod header;
 
+#[cfg(feature = "serde")]
+mod fields;
+
+pub mod arp;
 pub mod checksum;
 mod decode_options;
 pub mod ecn;
 mod error;
 pub mod ethernet;
 pub mod flow;
+pub mod icmp;
 mod ip_protocol;
 pub mod ipv4;
 pub mod ipv6;
+pub mod nd;
 pub mod options;
 pub mod tcp;
 pub mod udp;
 
-pub use decode_options::DecodeOptions;
+pub use decode_options::{DecodeOptions, ReservedBits};
 pub use ecn::{Ecn, EcnMode};
 pub use error::{DecodeError, EncodeError};
 pub use ethernet::{EthernetHeader, VlanTag};

@@ -8,7 +8,7 @@ use zerocopy::{
 };
 
 use crate::{
-    DecodeError, DecodeOptions,
+    DecodeError, DecodeOptions, ReservedBits,
     checksum::{self, Sum},
     options::Options,
 };
@@ -26,6 +26,8 @@ const RESERVED: u16 = 0x0f00;
 #[derive(
     Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
 )]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 #[repr(transparent)]
 pub struct TcpFlags(u8);
 
@@ -138,16 +140,26 @@ impl fmt::Debug for TcpFlags {
 /// It covers header, data and a pseudo-header, and from a TAP with offloads it may be partial: the sum of the
 /// pseudo-header, for a card to complete. So **no setter touches it**; [`update_checksum`](Self::update_checksum) does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+// Any value of the fields is a header, and the unsafe code is inside zerocopy\'s derives.
+#[cfg_attr(feature = "serde", expect(clippy::unsafe_derive_deserialize))]
 #[repr(C)]
 pub struct TcpHeader {
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     source_port: U16,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     destination_port: U16,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     sequence_number: U32,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     acknowledgment_number: U32,
     offset_reserved: u8,
     flags: TcpFlags,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     window: U16,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     checksum: U16,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     urgent_pointer: U16,
 }
 
@@ -218,7 +230,7 @@ impl TcpHeader {
         let Some((options_bytes, data)) = behind.split_at_checked(options_length) else {
             return Err(DecodeError::Truncated { needed: header_length, available: bytes.len() });
         };
-        if options.reserved_bits && header.reserved() != 0 {
+        if options.reserved_bits == ReservedBits::Reject && header.reserved() != 0 {
             return Err(DecodeError::ReservedBits { bits: u16::from(header.reserved()) << 8 & RESERVED });
         }
         Ok(TcpSegment { header, options_bytes, data })

@@ -25,11 +25,18 @@ use crate::{
 /// offloads it may also be partial: the sum of the pseudo-header, for a card to complete. So **no setter touches it**;
 /// [`update_checksum`](Self::update_checksum) does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+// Any value of the fields is a header, and the unsafe code is inside zerocopy\'s derives.
+#[cfg_attr(feature = "serde", expect(clippy::unsafe_derive_deserialize))]
 #[repr(C)]
 pub struct UdpHeader {
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     source_port: U16,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     destination_port: U16,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     length: U16,
+    #[cfg_attr(feature = "serde", serde(with = "crate::fields"))]
     checksum: U16,
 }
 
