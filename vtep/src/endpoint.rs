@@ -10,16 +10,15 @@ use core::{
 
 use ether_wire::flow::FlowHasher;
 use fdb::{
-    Cursor, FloodList, Flush, Forward, ForwardingTable, InsertError, Neighbor, NeighborError, NeighborRow,
-    NeighborTable, Origin, RemoteId, RemoteTable, Row, RowState, SegmentId, SegmentOptions, TableOptions,
+    FloodList, Flush, Forward, ForwardingTable, InsertError, Neighbor, NeighborError, NeighborTable, Origin, RemoteId,
+    RemoteTable, SegmentId, SegmentOptions, TableOptions,
 };
 use overlay_types::MacAddr;
 use spin::Mutex;
-use thiserror::Error;
 
 use crate::{
-    DataLane, DropCounts, Dscp, SegmentConfig, SegmentStatistics,
-    counters::{self, LaneCounters, SegmentCounters},
+    ControlError, DataLane, Dscp, SegmentConfig,
+    counters::{LaneCounters, SegmentCounters},
     segment::{Destination, Segment, Segments},
 };
 
@@ -31,7 +30,7 @@ const SWEEP_BUDGET: usize = 1 << 18;
 const REMOTE_IDLE: Duration = Duration::from_secs(60);
 
 /// Sizes and the secret of an [`Endpoint`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct EndpointOptions {
     /// Random bytes, new for each process: they key the flow hash and the tables, so that nobody outside can aim at a
@@ -61,7 +60,7 @@ impl EndpointOptions {
 /// make a [`DataLane`] wait longer than it takes to copy a pointer.
 #[derive(Debug)]
 pub struct Endpoint {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     control: Mutex<Control>,
 }
 
@@ -73,7 +72,7 @@ pub(crate) struct Shared {
     segments: Mutex<Arc<Segments>>,
     pub(crate) forwarding: ForwardingTable,
     pub(crate) remotes: RemoteTable,
-    neighbors: NeighborTable,
+    pub(crate) neighbors: NeighborTable,
     pub(crate) hasher: FlowHasher,
     pub(crate) lane_counters: Box<[LaneCounters]>,
     pub(crate) lanes_taken: Box<[AtomicBool]>,
@@ -404,24 +403,6 @@ impl Endpoint {
         self.shared.neighbors.remove(segment, ip).map(drop).ok_or(ControlError::NoSuchRow)
     }
 
-    /// One page of at most `limit` neighbour rows of all segments, those behind `after` in the order of segment and address.
-    #[must_use]
-    pub fn neighbors(&self, after: Option<(SegmentId, IpAddr)>, limit: usize) -> Vec<NeighborRow> {
-        self.shared.neighbors.page(after, limit)
-    }
-
-    /// The neighbour row of `ip`.
-    #[must_use]
-    pub fn neighbor(&self, segment: SegmentId, ip: IpAddr) -> Option<Neighbor> {
-        self.shared.neighbors.lookup(segment, ip)
-    }
-
-    /// The forwarding row of `mac`.
-    #[must_use]
-    pub fn forward(&self, segment: SegmentId, mac: MacAddr) -> Option<Forward> {
-        self.shared.forwarding.lookup(segment, mac)
-    }
-
     /// Lets time pass: sweeps rows past their age and remotes that nobody needs. Bounded work; call it again at
     /// [`poll_timeout`](Self::poll_timeout).
     pub fn handle_timeout(&self, now: Duration) {
@@ -438,90 +419,6 @@ impl Endpoint {
     #[must_use]
     pub fn poll_timeout(&self) -> Duration {
         self.control.lock().next_sweep
-    }
-
-    /// The configuration of a segment, as it is now.
-    #[must_use]
-    pub fn config(&self, segment: SegmentId) -> Option<SegmentConfig> {
-        Some(self.shared.current().1.get(segment)?.config.clone())
-    }
-
-    /// The addresses of a segment's flood list, in the order in which they were added.
-    #[must_use]
-    pub fn flood(&self, segment: SegmentId) -> Vec<IpAddr> {
-        let (_, segments) = self.shared.current();
-        segments.get(segment).map_or_else(Vec::new, |segment| segment.flood.iter().map(|entry| entry.address).collect())
-    }
-
-    /// How many forwarding rows a segment has.
-    #[must_use]
-    pub fn entries(&self, segment: SegmentId) -> usize {
-        self.shared.forwarding.len(segment)
-    }
-
-    /// One page of at most `limit` forwarding rows of all segments, and where the next begins; [`Cursor::default`] is the start.
-    #[must_use]
-    pub fn forwards(&self, cursor: Cursor, limit: usize, now: Duration) -> (Vec<Row>, Option<Cursor>) {
-        self.shared.forwarding.page(cursor, limit, now)
-    }
-
-    /// The address of a remote.
-    #[must_use]
-    pub fn remote_address(&self, remote: RemoteId) -> Option<IpAddr> {
-        Some(self.shared.remotes.get(remote)?.address)
-    }
-
-    /// Every remote that a flood list or a row points to, sorted by address, with the segments where that is so.
-    #[must_use]
-    pub fn remotes(&self, now: Duration) -> Vec<RemoteStatus> {
-        let mut segments: BTreeMap<RemoteId, Vec<SegmentId>> = BTreeMap::new();
-        for segment in self.shared.current().1.by_id.iter().flatten() {
-            for remote in &segment.configured {
-                segments.entry(*remote).or_default().push(segment.id);
-            }
-        }
-        let mut cursor = Some(Cursor::default());
-        while let Some(from) = cursor {
-            let (rows, next) = self.shared.forwarding.page(from, 4096, now);
-            for row in rows.iter().filter(|row| row.state == RowState::Learned) {
-                let segments = segments.entry(row.remote).or_default();
-                if !segments.contains(&row.segment) {
-                    segments.push(row.segment);
-                }
-            }
-            cursor = next;
-        }
-        let table = &self.shared.remotes;
-        let mut remotes: Vec<_> = (table.ids().into_iter())
-            .filter_map(|id| {
-                // One without segments only waits for the sweep.
-                let mut segments = segments.remove(&id)?;
-                segments.sort_unstable();
-                let statistics = table.statistics(id);
-                Some(RemoteStatus {
-                    address: table.get(id)?.address,
-                    segments,
-                    tx_packets: statistics.tx_packets,
-                    rx_packets: statistics.rx_packets,
-                    last_heard: statistics.last_heard.map(|heard| now.saturating_sub(heard)),
-                })
-            })
-            .collect();
-        remotes.sort_unstable_by_key(|remote| remote.address);
-        remotes
-    }
-
-    /// What a segment carried and dropped.
-    #[must_use]
-    pub fn statistics(&self, segment: SegmentId) -> Option<SegmentStatistics> {
-        let counters = Arc::clone(&self.shared.current().1.get(segment)?.counters);
-        Some(counters::statistics(&counters, &self.shared.forwarding.not_learned(segment)))
-    }
-
-    /// Datagrams that were dropped and belong to no segment.
-    #[must_use]
-    pub fn drops(&self) -> DropCounts {
-        DropCounts::sum(self.shared.lane_counters.iter().map(|lane| &lane.drops))
     }
 
     /// The id of a remote that configuration names; undone by `release`.
@@ -577,62 +474,4 @@ fn check(config: &SegmentConfig) -> Result<(), ControlError> {
         return Err(ControlError::InvalidMac);
     }
     Ok(())
-}
-
-/// A remote and what is known of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RemoteStatus {
-    /// Its underlay address, or a multicast group.
-    pub address: IpAddr,
-    /// The segments that name it or have learned rows at it.
-    pub segments: Vec<SegmentId>,
-    /// Datagrams sent to it.
-    pub tx_packets: u64,
-    /// Datagrams taken from it.
-    pub rx_packets: u64,
-    /// How long ago the last one came; `None`: never.
-    pub last_heard: Option<Duration>,
-}
-
-/// Why the control lane refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum ControlError {
-    /// There is no such segment.
-    #[error("there is no such segment")]
-    NoSuchSegment,
-    /// A segment has this VNI on this port and encapsulation.
-    #[error("another segment has this VNI on this port")]
-    DuplicateVni,
-    /// More segments than 2²⁴.
-    #[error("there are as many segments as there can be")]
-    TooManySegments,
-    /// A field of the configuration is out of its range.
-    #[error("{field} is out of range")]
-    InvalidConfig {
-        /// Which.
-        field: &'static str,
-    },
-    /// Not the address of one interface.
-    #[error("not a unicast MAC address")]
-    InvalidMac,
-    /// An address that no remote can have: unspecified, or a multicast group where one host is meant.
-    #[error("not the address of one host")]
-    InvalidRemote,
-    /// An IPv6 address on an IPv4 underlay, or the other way round.
-    #[error("an address of the other family than the underlay's")]
-    OtherFamily,
-    /// No remote has this address.
-    #[error("no remote has this address")]
-    NoSuchRemote,
-    /// No row has this key.
-    #[error("there is no such row")]
-    NoSuchRow,
-    /// As many remotes as there can be.
-    #[error("there are as many remotes as there can be")]
-    TooManyRemotes,
-    /// No place for one more row.
-    #[error("the table is full")]
-    TableFull,
 }

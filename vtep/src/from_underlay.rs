@@ -86,7 +86,7 @@ impl DataLane {
         let config = &segment.config;
         let mut remote = self.shared.remotes.id_of(received.source);
         if config.sources == Sources::Configured
-            && !remote.is_some_and(|remote| segment.configured.binary_search(&remote).is_ok())
+            && remote.is_none_or(|remote| segment.configured.binary_search(&remote).is_err())
         {
             return Err(DropReason::UnknownSource);
         }

@@ -62,6 +62,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod control_error;
 mod counters;
 mod drop_reason;
 mod encapsulation;
@@ -70,17 +71,20 @@ mod from_tap;
 mod from_underlay;
 mod inner;
 mod lane;
+mod report;
 mod segment;
 
+pub use control_error::ControlError;
 pub use counters::{DropCounts, NotLearned, SegmentStatistics};
 pub use drop_reason::DropReason;
 pub use encapsulation::Encapsulation;
-pub use endpoint::{ControlError, Endpoint, EndpointOptions, RemoteStatus};
+pub use endpoint::{Endpoint, EndpointOptions};
 pub use ether_wire::ecn::{Ecn, EcnMode};
 pub use fdb::{Cursor, Forward, Neighbor, NeighborRow, NeighborState, RemoteId, Row, RowState, SegmentId};
 pub use from_tap::{Encapsulated, TapVerdict};
 pub use from_underlay::{Received, UnderlayVerdict};
 pub use lane::DataLane;
+pub use report::RemoteStatus;
 pub use segment::{Destination, Dscp, ReservedBits, SegmentConfig, Sources, Ttl, Vlan};
 
 #[cfg(doctest)]

@@ -61,8 +61,8 @@ pub(crate) enum Response {
 
 impl Response {
     /// The question was wrong.
-    pub(crate) fn wrong(reason: impl ToString) -> Self {
-        Self::Refused { status: STATUS_USAGE, reason: reason.to_string() }
+    pub(crate) fn wrong(reason: String) -> Self {
+        Self::Refused { status: STATUS_USAGE, reason }
     }
 }
 

@@ -211,6 +211,9 @@ pub(crate) fn run(options: &DemoOptions) -> Result<(), DemoError> {
         transfer.elapsed.as_secs_f64(),
         transfer.gigabits(),
     ))?;
+    if cfg!(debug_assertions) {
+        screen.line("This is a debug build: one made with `cargo build --release` is several times faster.")?;
+    }
 
     screen.step("What each VTEP has learned: which MAC address is behind which other host")?;
     for (host, other, endpoint) in [(a, b, &endpoints[0]), (b, a, &endpoints[1])] {

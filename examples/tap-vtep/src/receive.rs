@@ -109,7 +109,8 @@ fn traffic_class(header: &libc::msghdr) -> Option<u8> {
                 // IPv4 gives one byte, IPv6 an integer.
                 (libc::IPPROTO_IP, libc::IP_TOS) => return Some(*libc::CMSG_DATA(control)),
                 (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
-                    return Some(libc::CMSG_DATA(control).cast::<libc::c_int>().read_unaligned() as u8);
+                    let class = libc::CMSG_DATA(control).cast::<libc::c_int>().read_unaligned();
+                    return u8::try_from(class).ok();
                 }
                 _ => next = libc::CMSG_NXTHDR(header, control),
             }

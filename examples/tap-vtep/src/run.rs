@@ -276,16 +276,13 @@ impl Running {
             if self.watch.index_of(&options.tap).is_some() {
                 let plan = segment.plan.clone();
                 let opened = spawn_blocking(move || -> Result<Tap, TapProblem> { open_tap(&plan, &Netlink::open()?) });
-                match opened.await.map_err(io::Error::other)? {
-                    Ok(tap) => {
-                        info!(segment = options.name, tap = options.tap, "the TAP is back");
-                        self.worker.send(Command::ReplaceTap(id, tap.try_clone()?));
-                        self.taps.insert(id, tap);
-                        self.away.remove(&id);
-                        continue;
-                    }
-                    // Not whole yet, or not a TAP: it has until the end of the wait.
-                    Err(_) => {}
+                // One that is not whole yet, or no TAP, has until the end of the wait.
+                if let Ok(tap) = opened.await.map_err(io::Error::other)? {
+                    info!(segment = options.name, tap = options.tap, "the TAP is back");
+                    self.worker.send(Command::ReplaceTap(id, tap.try_clone()?));
+                    self.taps.insert(id, tap);
+                    self.away.remove(&id);
+                    continue;
                 }
             }
             if since.elapsed() >= TAP_WAIT {

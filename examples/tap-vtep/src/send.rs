@@ -115,7 +115,7 @@ impl SendBatch {
             }
             let (order, outgoing) = (&self.order[done..], &self.outgoing);
             send_all(&mut System(pools[pool].sockets[socket].as_fd()), &mut self.messages[..run], |place, result| {
-                outcome(&outgoing[order[place]], result)
+                outcome(&outgoing[order[place]], result);
             });
             done += run;
         }

@@ -119,27 +119,28 @@ fn cell(value: &Value) -> String {
 }
 
 fn statistics(value: &Value) -> String {
-    let mut text = String::new();
-    let counts = |text: &mut String, title: &str, counts: &Value| {
-        let none = serde_json::Map::new();
-        for (name, count) in counts.as_object().unwrap_or(&none) {
-            if count.as_u64() != Some(0) {
-                text.push_str(&format!("  {title} {name}: {count}\n"));
-            }
-        }
-    };
+    let mut lines = Vec::new();
     for segment in value["segments"].as_array().map_or(&[][..], Vec::as_slice) {
-        text.push_str(&format!("segment {}\n", cell(&segment["name"])));
+        lines.push(format!("segment {}", cell(&segment["name"])));
         for (title, frames, bytes) in [("sent", "tx_frames", "tx_bytes"), ("delivered", "rx_frames", "rx_bytes")] {
-            text.push_str(&format!("  {title}: {} frames, {} bytes\n", segment[frames], segment[bytes]));
+            lines.push(format!("  {title}: {} frames, {} bytes", segment[frames], segment[bytes]));
         }
-        text.push_str(&format!("  flooded: {}\n  suppressed: {}\n", segment["flooded"], segment["suppressed"]));
-        counts(&mut text, "dropped,", &segment["drops"]);
-        counts(&mut text, "not learned,", &segment["not_learned"]);
+        lines.push(format!("  flooded: {}", segment["flooded"]));
+        lines.push(format!("  suppressed: {}", segment["suppressed"]));
+        lines.extend(counts("dropped", &segment["drops"]));
+        lines.extend(counts("not learned", &segment["not_learned"]));
     }
-    text.push_str("of no segment\n");
-    counts(&mut text, "dropped,", &value["drops"]);
-    text
+    lines.push("of no segment".to_owned());
+    lines.extend(counts("dropped", &value["drops"]));
+    lines.join("\n") + "\n"
+}
+
+/// A line for each count that is not zero.
+fn counts<'a>(title: &'a str, counts: &'a Value) -> impl Iterator<Item = String> + 'a {
+    let counts = counts.as_object().into_iter().flatten();
+    counts
+        .filter(|(_, count)| count.as_u64() != Some(0))
+        .map(move |(name, count)| format!("  {title}, {name}: {count}"))
 }
 
 #[cfg(test)]

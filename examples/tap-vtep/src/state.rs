@@ -184,7 +184,7 @@ impl State {
                 "state": match row.state {
                     RowState::Static => "static",
                     RowState::Registry => "registry",
-                    _ => "learned",
+                    RowState::Learned => "learned",
                 },
                 "age_s": row.age.map(|age| age.as_secs()),
             })
@@ -210,7 +210,7 @@ impl State {
                 "state": match row.neighbor.state {
                     NeighborState::Static => "static",
                     NeighborState::Registry => "registry",
-                    _ => "learned",
+                    NeighborState::Learned => "learned",
                 },
             })
         };

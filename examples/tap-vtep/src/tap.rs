@@ -2,7 +2,6 @@
 #![allow(unsafe_code)]
 
 use std::{
-    ffi::c_char,
     io, mem,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
@@ -89,7 +88,7 @@ fn set_interface(file: &OwnedFd, name: &str, more_flags: i32) -> rustix::io::Res
     let mut request = empty_request();
     // The configuration has checked that it fits, with a zero behind it.
     for (place, byte) in request.ifr_name[..libc::IFNAMSIZ - 1].iter_mut().zip(name.bytes()) {
-        *place = byte as c_char;
+        *place = byte.cast_signed();
     }
     request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | more_flags) as i16;
     // SAFETY: TUNSETIFF reads and writes within the `ifreq` that it is given, which outlives the call.

@@ -163,11 +163,8 @@ impl Worker {
     /// Waits for something to do, and does one batch of each kind that is there. `false` when told to stop.
     fn turn(&mut self, timeout: Option<&rustix::event::Timespec>) -> bool {
         let mut ready = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 32];
-        let count = match epoll::wait(&self.epoll, &mut ready, timeout) {
-            Ok(count) => count,
-            // Interrupted; nothing else can happen to an epoll that is ours.
-            Err(_) => 0,
-        };
+        // It can be interrupted; nothing else can happen to an epoll that is ours.
+        let count = epoll::wait(&self.epoll, &mut ready, timeout).unwrap_or(0);
         self.lane.refresh();
         for event in &ready[..count] {
             match event.data.u64() {
@@ -176,8 +173,8 @@ impl Worker {
                         return false;
                     }
                 }
-                receiver if receiver >= FIRST_RECEIVER => self.from_underlay((receiver - FIRST_RECEIVER) as usize),
-                port => self.from_tap(port as usize),
+                receiver if receiver >= FIRST_RECEIVER => self.serve_receiver((receiver - FIRST_RECEIVER) as usize),
+                port => self.serve_tap(port as usize),
             }
         }
         true
@@ -215,7 +212,7 @@ impl Worker {
     }
 
     /// One batch of frames from a TAP.
-    fn from_tap(&mut self, place: usize) {
+    fn serve_tap(&mut self, place: usize) {
         let now = self.origin.elapsed();
         let (segment, pool) = (self.ports[place].segment, self.ports[place].pool);
         self.read.clear();
@@ -274,13 +271,10 @@ impl Worker {
     }
 
     /// One batch of datagrams from a socket.
-    fn from_underlay(&mut self, index: usize) {
+    fn serve_receiver(&mut self, index: usize) {
         let receiver = &self.receivers[index];
-        let count = match self.incoming.receive(receiver.as_fd()) {
-            Ok(count) => count,
-            // Nothing there after all, or an error of something sent earlier: the next datagram is not worse for it.
-            Err(_) => return,
-        };
+        // Nothing there after all, or an error of something sent earlier: the next datagram is not worse for it.
+        let Ok(count) = self.incoming.receive(receiver.as_fd()) else { return };
         let now = self.origin.elapsed();
         let mut gone = None;
         for index in 0..count {
@@ -306,10 +300,8 @@ impl Worker {
                     self.lane.dropped(Some(segment), DropReason::Socket);
                     if error == Errno::BADFD {
                         gone = Some(place);
-                    } else {
-                        if self.complaints.is_new(error, now) {
-                            warn!(%error, "the TAP does not take frames; they are counted as drops (socket)");
-                        }
+                    } else if self.complaints.is_new(error, now) {
+                        warn!(%error, "the TAP does not take frames; they are counted as drops (socket)");
                     }
                 }
             }

@@ -1,0 +1,269 @@
+//! One `[[segment]]` of the configuration: read, and checked by itself and against those before it.
+
+use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU16, ops::RangeInclusive};
+
+use ipnet::IpNet;
+use overlay_types::{MacAddr, Vni};
+use serde::Deserialize;
+use toml::Spanned;
+use vtep::{Dscp, EcnMode, Encapsulation, ReservedBits, SegmentConfig, Sources, Ttl, Vlan};
+
+use super::{
+    Family, MAX_MTU, MIN_MTU, Problem, SegmentOptions, Taken, check_interface_name, unplaced,
+    values::{Age, EcnWord, NumberOrInherit},
+};
+use crate::cli::RunOptions;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SegmentTable {
+    name: Spanned<String>,
+    encapsulation: Option<Spanned<String>>,
+    vni: Spanned<Vni>,
+    port: Option<NonZeroU16>,
+    tap: Option<Spanned<String>>,
+    mtu: Option<Spanned<u16>>,
+    mac: Option<Spanned<MacAddr>>,
+    #[serde(default)]
+    addresses: Vec<IpNet>,
+    #[serde(default)]
+    flood: Vec<Spanned<IpAddr>>,
+    group: Option<Spanned<IpAddr>>,
+    learning: Option<bool>,
+    ageing: Option<Age>,
+    max_entries: Option<u32>,
+    sources: Option<Sources>,
+    suppress: Option<Spanned<bool>>,
+    reserved_bits: Option<ReservedBits>,
+    vlan: Option<Vlan>,
+    ecn: Option<EcnWord>,
+    ttl: Option<NumberOrInherit<1, 255>>,
+    dscp: Option<NumberOrInherit<0, 63>>,
+    df: Option<bool>,
+    udp_checksum: Option<bool>,
+    source_ports: Option<Spanned<[u16; 2]>>,
+    #[serde(default)]
+    fdb: Vec<ForwardTable>,
+    #[serde(default)]
+    neighbor: Vec<NeighborTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ForwardTable {
+    mac: Spanned<MacAddr>,
+    remote: Spanned<IpAddr>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NeighborTable {
+    ip: Spanned<IpAddr>,
+    mac: Spanned<MacAddr>,
+}
+
+impl SegmentTable {
+    /// The segment that command-line options stand for, named like its TAP.
+    pub(super) fn from_options(options: &RunOptions, tap: String, vni: Vni) -> Self {
+        Self {
+            name: unplaced(tap),
+            encapsulation: options.encapsulation.clone().map(unplaced),
+            vni: unplaced(vni),
+            port: options.port,
+            tap: None,
+            mtu: options.mtu.map(unplaced),
+            mac: None,
+            addresses: options.address.clone(),
+            flood: options.remote.iter().copied().map(unplaced).collect(),
+            group: None,
+            learning: None,
+            ageing: None,
+            max_entries: None,
+            sources: None,
+            suppress: None,
+            reserved_bits: None,
+            vlan: None,
+            ecn: None,
+            ttl: None,
+            dscp: None,
+            df: None,
+            udp_checksum: None,
+            source_ports: None,
+            fdb: Vec::new(),
+            neighbor: Vec::new(),
+        }
+    }
+
+    pub(super) fn check(self, path: &str, family: &mut Family, taken: &mut Taken) -> Result<SegmentOptions, Problem> {
+        let key = |name: &str| format!("{path}.{name}");
+        let encapsulation = self.encapsulation(&key("encapsulation"))?;
+        if let Some(suppress) = self.suppress.as_ref().filter(|suppress| *suppress.get_ref()) {
+            return Err(Problem::at(suppress, key("suppress"), "is not supported yet"));
+        }
+        let port = self.port.map_or(encapsulation.default_port(), NonZeroU16::get);
+        let (name, tap) = self.names(path, port, taken)?;
+        let mtu = match &self.mtu {
+            Some(mtu) if !(MIN_MTU..=MAX_MTU).contains(mtu.get_ref()) => {
+                return Err(Problem::at(mtu, key("mtu"), format!("must be from {MIN_MTU} to {MAX_MTU}")));
+            }
+            mtu => mtu.as_ref().map(|mtu| *mtu.get_ref()),
+        };
+        let mac = self.mac.as_ref().map(|mac| unicast(mac, &key("mac"))).transpose()?;
+        let flood = self.flood(path, family)?;
+        let forwards = self.forwards(&key("fdb"), family)?;
+        let neighbors = self.neighbors(&key("neighbor"))?;
+
+        let mut rules = SegmentConfig::new(*self.vni.get_ref());
+        rules.encapsulation = encapsulation;
+        rules.port = port;
+        rules.mac = mac;
+        rules.learning = self.learning.unwrap_or(rules.learning);
+        rules.ageing = self.ageing.map_or(rules.ageing, |age| (!age.0.is_zero()).then_some(age.0));
+        rules.max_entries = self.max_entries.unwrap_or(rules.max_entries);
+        // Who is behind a group only its datagrams tell: with a group, sources are not known beforehand.
+        let has_group = flood.iter().any(IpAddr::is_multicast);
+        rules.sources = self.sources.unwrap_or(if has_group { Sources::Any } else { Sources::Configured });
+        rules.reserved_bits = self.reserved_bits.unwrap_or(rules.reserved_bits);
+        rules.vlan = self.vlan.unwrap_or(rules.vlan);
+        rules.ecn = self.ecn.map_or(rules.ecn, EcnMode::from);
+        rules.ttl = match self.ttl {
+            None => rules.ttl,
+            Some(NumberOrInherit::Number(ttl)) => Ttl::Fixed(ttl),
+            Some(NumberOrInherit::Inherit) => Ttl::Inherit,
+        };
+        rules.dscp = match self.dscp {
+            None => rules.dscp,
+            Some(NumberOrInherit::Number(dscp)) => Dscp::Fixed(dscp),
+            Some(NumberOrInherit::Inherit) => Dscp::Inherit,
+        };
+        if let Some(range) = &self.source_ports {
+            rules.source_ports = source_ports(range, &key("source_ports"))?;
+        }
+        Ok(SegmentOptions {
+            name,
+            tap,
+            mtu,
+            addresses: self.addresses,
+            flood,
+            forwards,
+            neighbors,
+            df: self.df.unwrap_or(true),
+            udp_checksum: self.udp_checksum.unwrap_or(true),
+            rules,
+        })
+    }
+
+    fn encapsulation(&self, key: &str) -> Result<Encapsulation, Problem> {
+        let Some(word) = &self.encapsulation else { return Ok(Encapsulation::Vxlan) };
+        match word.get_ref().as_str() {
+            "vxlan" => Ok(Encapsulation::Vxlan),
+            other @ ("geneve" | "nvgre") => Err(Problem::at(word, key, format!("{other} is not supported yet"))),
+            other => {
+                let reason = format!("unknown encapsulation \"{other}\"; there are vxlan, geneve and nvgre");
+                Err(Problem::at(word, key, reason))
+            }
+        }
+    }
+
+    /// The names of segment and TAP; no two segments may share them, or a VNI on a port.
+    fn names(&self, path: &str, port: u16, taken: &mut Taken) -> Result<(String, String), Problem> {
+        let key = |name: &str| format!("{path}.{name}");
+        let name = self.name.get_ref().clone();
+        if name.is_empty() || name.contains(|character: char| character.is_whitespace() || character.is_control()) {
+            return Err(Problem::at(&self.name, key("name"), "must be a word without white space"));
+        }
+        if !taken.names.insert(name.clone()) {
+            return Err(Problem::at(&self.name, key("name"), format!("another segment is named \"{name}\"")));
+        }
+        let (tap, tap_key) = self.tap.as_ref().map_or((&self.name, "name"), |tap| (tap, "tap"));
+        check_interface_name(tap, &key(tap_key))?;
+        if let Some(other) = taken.taps.insert(tap.get_ref().clone(), name.clone()) {
+            return Err(Problem::at(tap, key(tap_key), format!("segment \"{other}\" has this TAP")));
+        }
+        let vni = *self.vni.get_ref();
+        if let Some(other) = taken.vnis.insert((port, vni), name.clone()) {
+            return Err(Problem::at(
+                &self.vni,
+                key("vni"),
+                format!("segment \"{other}\" has VNI {vni} on port {port}"),
+            ));
+        }
+        Ok((name, tap.get_ref().clone()))
+    }
+
+    /// The flood list, and the group behind it.
+    fn flood(&self, path: &str, family: &mut Family) -> Result<Vec<IpAddr>, Problem> {
+        let mut flood = Vec::with_capacity(self.flood.len() + 1);
+        for (index, address) in self.flood.iter().enumerate() {
+            let key = format!("{path}.flood[{index}]");
+            let remote = family.check(address, &key)?;
+            if flood.contains(&remote) {
+                return Err(Problem::at(address, key, format!("{remote} is in the list already")));
+            }
+            flood.push(remote);
+        }
+        if let Some(group) = &self.group {
+            let key = format!("{path}.group");
+            let address = family.check(group, &key)?;
+            if !address.is_multicast() {
+                return Err(Problem::at(group, key, format!("{address} is not a multicast address")));
+            }
+            if !flood.contains(&address) {
+                flood.push(address);
+            }
+        }
+        Ok(flood)
+    }
+
+    fn forwards(&self, path: &str, family: &mut Family) -> Result<Vec<(MacAddr, IpAddr)>, Problem> {
+        let mut macs = BTreeSet::new();
+        let row = |(index, row): (usize, &ForwardTable)| {
+            let key = |name: &str| format!("{path}[{index}].{name}");
+            let mac = unicast(&row.mac, &key("mac"))?;
+            let remote = family.check(&row.remote, &key("remote"))?;
+            if remote.is_multicast() {
+                return Err(Problem::at(
+                    &row.remote,
+                    key("remote"),
+                    format!("{remote} is not the address of one host"),
+                ));
+            }
+            if !macs.insert(mac) {
+                return Err(Problem::at(&row.mac, key("mac"), format!("{mac} has a row already")));
+            }
+            Ok((mac, remote))
+        };
+        self.fdb.iter().enumerate().map(row).collect()
+    }
+
+    fn neighbors(&self, path: &str) -> Result<Vec<(IpAddr, MacAddr)>, Problem> {
+        let mut ips = BTreeSet::new();
+        let row = |(index, row): (usize, &NeighborTable)| {
+            let key = |name: &str| format!("{path}[{index}].{name}");
+            let (ip, mac) = (*row.ip.get_ref(), unicast(&row.mac, &key("mac"))?);
+            if ip.is_unspecified() || ip.is_multicast() {
+                return Err(Problem::at(&row.ip, key("ip"), format!("{ip} is not the address of one host")));
+            }
+            if !ips.insert(ip) {
+                return Err(Problem::at(&row.ip, key("ip"), format!("{ip} has a row already")));
+            }
+            Ok((ip, mac))
+        };
+        self.neighbor.iter().enumerate().map(row).collect()
+    }
+}
+
+fn unicast(mac: &Spanned<MacAddr>, key: &str) -> Result<MacAddr, Problem> {
+    match *mac.get_ref() {
+        value if value.is_unicast() => Ok(value),
+        value => Err(Problem::at(mac, key, format!("{value} is not a unicast MAC address"))),
+    }
+}
+
+fn source_ports(range: &Spanned<[u16; 2]>, key: &str) -> Result<RangeInclusive<u16>, Problem> {
+    let [first, last] = *range.get_ref();
+    if first == 0 || first > last {
+        return Err(Problem::at(range, key, "must be two ports, the first not 0 and not above the second"));
+    }
+    Ok(first..=last)
+}
