@@ -267,3 +267,6 @@ fn check_interface_name(name: &Spanned<String>, key: &str) -> Result<(), Problem
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

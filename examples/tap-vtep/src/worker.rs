@@ -386,3 +386,6 @@ impl Complaints {
         is_new
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! Configurations that are right, and every way in which one is wrong.
+
+use std::{net::IpAddr, time::Duration};
+
+use vtep::{Dscp, EcnMode, ReservedBits, Sources, Ttl, Vlan};
+
+use super::*;
+
+const SMALL: &str = "underlay = { local = \"192.0.2.1\" }\n[[segment]]\nname = \"blue\"\nvni = 42\ntap = \"blue0\"\n";
+
+/// The one line that says what is wrong.
+fn complaint(text: &str) -> String {
+    let problem = Config::parse(text).expect_err("a configuration that is wrong");
+    let (line, column) = problem.place(text);
+    format!("{line}:{column}: {problem}")
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn every_key() {
+    let config = Config::parse(
+        r#"
+            [underlay]
+            local = "192.0.2.1"
+            device = "eth0"
+
+            [[segment]]
+            name = "blue"
+            encapsulation = "vxlan"
+            vni = 42
+            port = 8472
+            tap = "blue0"
+            mtu = 1400
+            mac = "02:00:00:00:00:01"
+            addresses = ["10.42.0.1/24", "fd00::1/64"]
+            flood = ["192.0.2.2"]
+            group = "239.1.1.1"
+            learning = false
+            ageing = "1h"
+            max_entries = 100
+            sources = "any"
+            suppress = false
+            reserved_bits = "reject"
+            vlan = "carry"
+            ecn = "compatibility"
+            ttl = "inherit"
+            dscp = 46
+            df = false
+            udp_checksum = false
+            source_ports = [50000, 50100]
+
+            [[segment.fdb]]
+            mac = "5e:f8:4f:00:e3:37"
+            remote = "192.0.2.2"
+
+            [[segment.neighbor]]
+            ip = "10.42.0.2"
+            mac = "5e:f8:4f:00:e3:37"
+        "#,
+    )
+    .unwrap();
+    assert_eq!((config.local, config.device.as_deref()), (Some(ip("192.0.2.1")), Some("eth0")));
+    let [segment] = config.segments.as_slice() else { panic!("one segment") };
+    assert_eq!((segment.name.as_str(), segment.tap.as_str(), segment.mtu), ("blue", "blue0", Some(1400)));
+    assert_eq!(segment.addresses, ["10.42.0.1/24".parse().unwrap(), "fd00::1/64".parse().unwrap()]);
+    assert_eq!(segment.flood, [ip("192.0.2.2"), ip("239.1.1.1")]);
+    let mac = "5e:f8:4f:00:e3:37".parse().unwrap();
+    assert_eq!(segment.forwards, [(mac, ip("192.0.2.2"))]);
+    assert_eq!(segment.neighbors, [(ip("10.42.0.2"), mac)]);
+    assert!(!segment.df && !segment.udp_checksum);
+    let mut rules = SegmentConfig::new(Vni::new(42).unwrap());
+    rules.port = 8472;
+    rules.mac = Some("02:00:00:00:00:01".parse().unwrap());
+    rules.learning = false;
+    rules.ageing = Some(Duration::from_secs(3600));
+    rules.max_entries = 100;
+    rules.sources = Sources::Any;
+    rules.reserved_bits = ReservedBits::Reject;
+    rules.vlan = Vlan::Carry;
+    rules.ecn = EcnMode::Compatibility;
+    rules.ttl = Ttl::Inherit;
+    rules.dscp = Dscp::Fixed(46);
+    rules.source_ports = 50000..=50100;
+    assert_eq!(segment.rules, rules);
+}
+
+#[test]
+fn what_is_not_said_is_by_the_book() {
+    let config = Config::parse(SMALL).unwrap();
+    let segment = &config.segments[0];
+    assert_eq!(segment.rules, SegmentConfig::new(Vni::new(42).unwrap()));
+    assert!(segment.df && segment.udp_checksum);
+    assert_eq!(segment.mtu, None);
+    let config = Config::parse(&SMALL.replace("tap = \"blue0\"", "ageing = \"0s\"")).unwrap();
+    assert_eq!(config.segments[0].tap, "blue");
+    assert_eq!(config.segments[0].rules.ageing, None);
+    assert_eq!(Config::parse(&SMALL.replace("192.0.2.1", "auto")).unwrap().local, None);
+}
+
+#[test]
+fn behind_a_group_anybody_may_be() {
+    let with = |more: &str| Config::parse(&format!("{SMALL}{more}")).unwrap().segments[0].rules.sources;
+    assert_eq!(with("flood = [\"192.0.2.2\"]"), Sources::Configured);
+    assert_eq!(with("group = \"239.1.1.1\""), Sources::Any);
+    assert_eq!(with("group = \"239.1.1.1\"\nsources = \"configured\""), Sources::Configured);
+}
+
+#[test]
+fn mistakes_are_named_with_their_place() {
+    for (more, expected) in [
+        ("colour = 1", "6:1: segment[0].colour: unknown field `colour`, expected one of "),
+        ("vni = 43", "6:1: duplicate key"),
+        ("mac = \"02:00:00:00:00\"", "6:7: segment[0].mac: a MAC address has 6 octets, not 5"),
+        ("mac = \"01:00:00:00:00:01\"", "6:7: segment[0].mac: 01:00:00:00:00:01 is not a unicast MAC address"),
+        (
+            "flood = [\"192.0.2.2\", \"2001:db8::2\"]",
+            "6:23: segment[0].flood[1]: 2001:db8::2 is an IPv6 address and the underlay is IPv4",
+        ),
+        ("flood = [\"192.0.2.2\", \"192.0.2.2\"]", "6:23: segment[0].flood[1]: 192.0.2.2 is in the list already"),
+        ("flood = [\"0.0.0.0\"]", "6:10: segment[0].flood[0]: 0.0.0.0 is not the address of one host"),
+        ("flood = [\"peer\"]", "6:10: segment[0].flood[0]: invalid IP address syntax"),
+        ("group = \"192.0.2.2\"", "6:9: segment[0].group: 192.0.2.2 is not a multicast address"),
+        ("port = 0", "6:8: segment[0].port: "),
+        ("port = 65536", "6:8: segment[0].port: "),
+        ("mtu = 575", "6:7: segment[0].mtu: must be from 576 to 65461"),
+        ("mtu = 65462", "6:7: segment[0].mtu: must be from 576 to 65461"),
+        ("ageing = \"soon\"", "6:10: segment[0].ageing: \"soon\" is not a duration such as \"300s\": "),
+        ("ttl = 0", "6:7: segment[0].ttl: invalid value: integer `0`, expected a number from 1 to 255 or \"inherit\""),
+        ("dscp = 64", "6:8: segment[0].dscp: "),
+        ("ecn = \"off\"", "6:7: segment[0].ecn: unknown variant `off`, expected `normal` or `compatibility`"),
+        ("sources = \"all\"", "6:11: segment[0].sources: unknown variant `all`, expected `configured` or `any`"),
+        ("source_ports = [2, 1]", "6:16: segment[0].source_ports: "),
+        ("source_ports = [0, 1]", "6:16: segment[0].source_ports: "),
+        ("encapsulation = \"geneve\"", "6:17: segment[0].encapsulation: geneve is not supported yet"),
+        ("encapsulation = \"nvgre\"", "6:17: segment[0].encapsulation: nvgre is not supported yet"),
+        ("encapsulation = \"vlan\"", "6:17: segment[0].encapsulation: unknown encapsulation \"vlan\""),
+        ("suppress = true", "6:12: segment[0].suppress: is not supported yet"),
+        ("[registry]\nkind = \"etcd\"", "6:1: registry: is not supported yet"),
+        ("[metrics]\nlisten = \"127.0.0.1:9472\"", "6:1: metrics: is not supported yet"),
+        (
+            "[[segment]]\nname = \"red\"\nvni = 42\ntap = \"red0\"",
+            "8:7: segment[1].vni: segment \"blue\" has VNI 42 on port 4789",
+        ),
+        ("[[segment]]\nname = \"blue\"\nvni = 43", "7:8: segment[1].name: another segment is named \"blue\""),
+        (
+            "[[segment]]\nname = \"red\"\nvni = 43\ntap = \"blue0\"",
+            "9:7: segment[1].tap: segment \"blue\" has this TAP",
+        ),
+        ("[[segment]]\nname = \"red\"", "6:1: segment[1]: missing field `vni`"),
+        (
+            "[[segment.fdb]]\nmac = \"02:00:00:00:00:02\"\nremote = \"239.1.1.1\"",
+            "8:10: segment[0].fdb[0].remote: 239.1.1.1 is not the address of one host",
+        ),
+        (
+            "[[segment.neighbor]]\nip = \"10.0.0.1\"\nmac = \"00:00:00:00:00:00\"",
+            "8:7: segment[0].neighbor[0].mac: 00:00:00:00:00:00 is not a unicast MAC address",
+        ),
+        ("name =", "6:7: "),
+    ] {
+        let complaint = complaint(&format!("{SMALL}{more}\n"));
+        assert!(complaint.starts_with(expected), "{more}: {complaint}");
+        assert!(!complaint.contains('\n'), "{more}: {complaint}");
+    }
+}
+
+#[test]
+fn mistakes_in_what_must_be_there() {
+    for (from, to, expected) in [
+        ("42", "16777216", "4:7: segment[0].vni: a VNI has 24 bits: the largest is 16777215"),
+        ("42", "-1", "4:7: segment[0].vni: "),
+        ("42", "\"blue\"", "4:7: segment[0].vni: "),
+        (
+            "blue0",
+            "a-very-long-name",
+            "5:7: segment[0].tap: \"a-very-long-name\" has 16 bytes, an interface name has at most 15",
+        ),
+        ("blue0", "a/b", "5:7: segment[0].tap: \"a/b\" is not an interface name"),
+        ("blue0", "tap%d", "5:7: segment[0].tap: \"tap%d\" is not an interface name"),
+        ("192.0.2.1", "here", "1:22: underlay.local: \"here\" is neither an IP address nor \"auto\""),
+        ("192.0.2.1", "224.0.0.1", "1:22: underlay.local: 224.0.0.1 is not the address of one host"),
+        ("\"blue\"", "\"two words\"", "3:8: segment[0].name: must be a word without white space"),
+    ] {
+        let complaint = complaint(&SMALL.replace(from, to));
+        assert!(complaint.starts_with(expected), "{to}: {complaint}");
+    }
+    assert_eq!(complaint("underlay = { local = \"192.0.2.1\" }"), "1:1: segment: there is no [[segment]]");
+    assert!(complaint("").contains("missing field `underlay`"));
+}

@@ -1,0 +1,230 @@
+//! A worker between a pair of sockets in a TAP's stead and a peer on the loopback interface.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    net::{IpAddr, Ipv4Addr, UdpSocket},
+    sync::atomic::AtomicU32,
+};
+
+use overlay_types::{MacAddr, Vni};
+use rustix::{
+    event::Timespec,
+    net::{AddressFamily, SocketFlags, SocketType, socketpair},
+};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use vtep::{Endpoint, EndpointOptions, SegmentConfig};
+
+use super::*;
+use crate::underlay::SendOptions;
+
+/// Counts what each thread allocates.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is handed to the system's allocator as it came; counting allocates nothing.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`; the memory is the system's.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+const PEER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const OUR_MAC: MacAddr = MacAddr::new([2, 0, 0, 0, 0, 1]);
+const PEER_MAC: MacAddr = MacAddr::new([2, 0, 0, 0, 0, 2]);
+
+/// A worker between a pair of sockets in a TAP's stead and a peer on the loopback interface.
+struct Bed {
+    worker: Worker,
+    endpoint: Endpoint,
+    segment: SegmentId,
+    /// The far end of the TAP.
+    guest: OwnedFd,
+    peer: UdpSocket,
+    port: u16,
+    events: UnboundedReceiver<Event>,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let peer = UdpSocket::bind((PEER, 0)).unwrap();
+        peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let port = peer.local_addr().unwrap().port();
+        let endpoint = Endpoint::new(EndpointOptions::new([3; 16]));
+        let mut config = SegmentConfig::new(Vni::new(42).unwrap());
+        config.port = port;
+        config.mac = Some(OUR_MAC);
+        let segment = endpoint.add_segment(config).unwrap();
+        endpoint.add_flood(segment, PEER.into()).unwrap();
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (tap, guest) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+        let underlay = Underlay { local: HERE.into(), interface: Arc::new(AtomicU32::new(1)), device: None };
+        let options = SendOptions { df: true, udp_checksum: true, source_ports: 49152..=65535 };
+        let receiver = Receiver { socket: underlay.receiver(port).unwrap(), port, group: None };
+        let (sender, events) = unbounded_channel();
+        let worker = Worker::new(Work {
+            lane: endpoint.lane().unwrap(),
+            underlay: underlay.clone(),
+            taps: vec![(segment, Tap::from_fd(tap), 0)],
+            pools: vec![SenderPool::open(&underlay, options).unwrap()].into(),
+            receivers: vec![receiver].into(),
+            origin: Instant::now(),
+            events: sender,
+        })
+        .unwrap();
+        Self { worker, endpoint, segment, guest, peer, port, events }
+    }
+
+    fn turn(&mut self) {
+        assert!(self.worker.turn(Some(&Timespec { tv_sec: 5, tv_nsec: 0 })));
+    }
+
+    fn out(&mut self, frame: &[u8]) {
+        rustix::io::write(&self.guest, frame).unwrap();
+        self.turn();
+    }
+
+    fn deliver(&mut self, datagram: &[u8]) {
+        self.peer.send_to(datagram, (HERE, self.port)).unwrap();
+        self.turn();
+    }
+
+    fn statistics(&self) -> vtep::SegmentStatistics {
+        self.endpoint.statistics(self.segment).unwrap()
+    }
+}
+
+fn frame(destination: MacAddr, source: MacAddr, length: usize) -> Vec<u8> {
+    let mut frame = vec![0; length];
+    frame[..6].copy_from_slice(&destination.octets());
+    frame[6..12].copy_from_slice(&source.octets());
+    frame[12..14].copy_from_slice(&[0x88, 0xb5]);
+    for (place, byte) in frame[14..].iter_mut().enumerate() {
+        *byte = place as u8;
+    }
+    frame
+}
+
+fn datagram(frame: &[u8]) -> Vec<u8> {
+    [&[8, 0, 0, 0, 0, 0, 42, 0], frame].concat()
+}
+
+#[test]
+fn frames_go_out_and_datagrams_come_in_byte_by_byte() {
+    let mut bed = Bed::new();
+    let mut buffer = [0; 2048];
+    for length in [14, 60, 1000, 1464] {
+        let out = frame(PEER_MAC, OUR_MAC, length);
+        bed.out(&out);
+        let (count, from) = bed.peer.recv_from(&mut buffer).unwrap();
+        assert_eq!(buffer[..count], datagram(&out));
+        assert_eq!(from.ip(), IpAddr::from(HERE));
+        assert!(from.port() >= 49152, "source port {}", from.port());
+
+        let into = frame(OUR_MAC, PEER_MAC, length);
+        bed.deliver(&datagram(&into));
+        let count = rustix::io::read(&bed.guest, &mut buffer).unwrap();
+        assert_eq!(buffer[..count], into);
+    }
+    let statistics = bed.statistics();
+    assert_eq!((statistics.tx_frames, statistics.rx_frames, statistics.drops.total()), (4, 4, 0));
+    assert_eq!((statistics.tx_bytes, statistics.rx_bytes), (2538, 2538));
+}
+
+#[test]
+fn a_batch_of_a_thousand_keeps_its_order() {
+    let mut bed = Bed::new();
+    let mut buffer = [0; 2048];
+    for hundred in 0..10 {
+        for number in 100 * hundred..100 * (hundred + 1) {
+            let mut out = frame(PEER_MAC, OUR_MAC, 64);
+            out[60..].copy_from_slice(&u32::to_be_bytes(number));
+            rustix::io::write(&bed.guest, &out).unwrap();
+        }
+        while bed.statistics().tx_frames < u64::from(100 * (hundred + 1)) {
+            bed.turn();
+        }
+        for number in 100 * hundred..100 * (hundred + 1) {
+            let count = bed.peer.recv(&mut buffer).unwrap();
+            assert_eq!(buffer[count - 4..count], u32::to_be_bytes(number));
+        }
+    }
+}
+
+#[test]
+fn no_allocation_per_packet() {
+    let mut bed = Bed::new();
+    let unicast = frame(PEER_MAC, OUR_MAC, 1000);
+    let broadcast = frame(MacAddr::BROADCAST, OUR_MAC, 1000);
+    let too_big = frame(PEER_MAC, OUR_MAC, 1465);
+    let into = datagram(&frame(OUR_MAC, PEER_MAC, 1000));
+    let unknown = datagram(&frame(OUR_MAC, PEER_MAC, 1000)).into_iter().enumerate();
+    let unknown: Vec<u8> = unknown.map(|(place, byte)| if place == 6 { 43 } else { byte }).collect();
+    let mut buffer = [0; 2048];
+    let round = |bed: &mut Bed, buffer: &mut [u8]| {
+        for out in [&unicast, &broadcast] {
+            bed.out(out);
+            bed.peer.recv(buffer).unwrap();
+        }
+        bed.out(&too_big);
+        bed.deliver(&into);
+        rustix::io::read(&bed.guest, buffer).unwrap();
+        bed.deliver(&unknown);
+    };
+    // The first frame is learned from, the first error spoken of.
+    round(&mut bed, &mut buffer);
+    let before = ALLOCATIONS.get();
+    for _ in 0..200 {
+        round(&mut bed, &mut buffer);
+    }
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+    let statistics = bed.statistics();
+    // The very first unicast frame was for nobody known yet.
+    assert_eq!((statistics.tx_frames, statistics.rx_frames, statistics.flooded), (402, 201, 202));
+    assert_eq!(statistics.drops.get(DropReason::TooBig), 201);
+    assert_eq!(bed.endpoint.drops().get(DropReason::UnknownVni), 201);
+    // The counter counts.
+    drop(std::hint::black_box(Box::new(1)));
+    assert_eq!(ALLOCATIONS.get() - before, 1);
+}
+
+#[test]
+fn a_tap_that_takes_no_frame_costs_that_frame() {
+    let mut bed = Bed::new();
+    let into = datagram(&frame(OUR_MAC, PEER_MAC, 1000));
+    // Nobody reads: the pair's buffer fills up.
+    while bed.statistics().drops.get(DropReason::Socket) < 10 {
+        bed.deliver(&into);
+    }
+    let delivered = bed.statistics().rx_frames;
+    let mut buffer = [0; 2048];
+    for _ in 0..delivered {
+        assert_eq!(rustix::io::read(&bed.guest, &mut buffer), Ok(1000));
+    }
+    assert_eq!(rustix::io::read(&bed.guest, &mut buffer), Err(Errno::AGAIN));
+    bed.deliver(&into);
+    assert_eq!(rustix::io::read(&bed.guest, &mut buffer), Ok(1000));
+    assert!(bed.events.try_recv().is_err(), "a full TAP is not gone");
+}
+
+#[test]
+fn commands_are_obeyed() {
+    let mut bed = Bed::new();
+    bed.worker.remote().send(Command::Stop);
+    assert!(!bed.worker.turn(None));
+}
