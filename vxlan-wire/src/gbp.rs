@@ -283,3 +283,64 @@ impl fmt::Debug for GbpHeader {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VNI: Vni = Vni::MAX;
+
+    #[test]
+    fn every_first_two_bytes() {
+        for flags in 0..=u8::MAX {
+            for policy_flags in 0..=u8::MAX {
+                for id in [0, 1, 0xffff] {
+                    let mut bytes = [flags, policy_flags, 0, 0, 0xff, 0xff, 0xff, 0];
+                    bytes[2..4].copy_from_slice(&u16::to_be_bytes(id));
+                    let word = u64::from_be_bytes(bytes);
+                    let has_policy = flags & 0x80 != 0;
+                    let no_vni = (flags & 0x08 == 0).then_some(DecodeError::InvalidFlags { flags });
+                    let reserved = |mask| match word & mask {
+                        0 => None,
+                        bits => Some(DecodeError::ReservedBits { bits }),
+                    };
+                    let linux: u64 = 0x77 << 56 | 0xff;
+                    let strict = linux | if has_policy { 0xb7 << 48 } else { 0xff_ffff << 32 };
+                    let decode = |options| GbpHeader::decode_with(&bytes, options).err();
+
+                    assert_eq!(decode(DecodeOptions::RFC), no_vni);
+                    assert_eq!(decode(DecodeOptions::LINUX), no_vni.or(reserved(linux)));
+                    assert_eq!(decode(DecodeOptions::STRICT), no_vni.or(reserved(strict)));
+                    let policy = GroupPolicy {
+                        id,
+                        dont_learn: policy_flags & 0x40 != 0,
+                        policy_applied: policy_flags & 0x08 != 0,
+                    };
+                    let (header, _) = GbpHeader::from_prefix(&bytes).unwrap();
+                    assert_eq!(header.group_policy(), has_policy.then_some(policy));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_last_byte() {
+        for byte in 0..=u8::MAX {
+            let mut header = GbpHeader::new(VNI, None);
+            header.set_reserved2(byte);
+            assert_eq!(header.validate(DecodeOptions::RFC), Ok(()));
+            assert_eq!(header.validate(DecodeOptions::LINUX).is_ok(), byte == 0);
+        }
+    }
+
+    #[test]
+    fn a_policy_is_written_as_the_draft_has_it() {
+        let policy = GroupPolicy { id: 0x1234, dont_learn: true, policy_applied: false };
+        let mut header = GbpHeader::new(VNI, Some(policy));
+        assert_eq!(header.to_bytes(), [0x88, 0x40, 0x12, 0x34, 0xff, 0xff, 0xff, 0]);
+        header.set_group_policy(Some(GroupPolicy { policy_applied: true, dont_learn: false, ..policy }));
+        assert_eq!(header.to_bytes(), [0x88, 0x08, 0x12, 0x34, 0xff, 0xff, 0xff, 0]);
+        header.set_group_policy(None);
+        assert_eq!(header.to_bytes(), [0x08, 0, 0, 0, 0xff, 0xff, 0xff, 0]);
+    }
+}

@@ -312,3 +312,54 @@ impl fmt::Debug for GpeHeader {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flags_byte_with_every_next_protocol() {
+        for flags in 0..=u8::MAX {
+            for number in 0..=u8::MAX {
+                let bytes = [flags, 0, 0, number, 0, 0, 42, 0];
+                let version = flags >> 4 & 3;
+                let wrong_version = (version != 0).then_some(DecodeError::UnknownVersion { version });
+                let lacks = |required| {
+                    let error = DecodeError::InvalidFlags { flags };
+                    wrong_version.or((flags & required != required).then_some(error))
+                };
+                let bits = u64::from(flags & 0xc0) << 56;
+                let reserved = (bits != 0).then_some(DecodeError::ReservedBits { bits });
+                let decode = |options| GpeHeader::decode_with(&bytes, options).err();
+
+                assert_eq!(decode(DecodeOptions::RFC), lacks(0x08));
+                assert_eq!(decode(DecodeOptions::LINUX), lacks(0x0c).or(reserved));
+                assert_eq!(decode(DecodeOptions::STRICT), lacks(0x0c).or(reserved));
+                let (header, _) = GpeHeader::from_prefix(&bytes).unwrap();
+                let payload = if flags & 0x04 != 0 { NextProtocol::new(number) } else { NextProtocol::ETHERNET };
+                assert_eq!(header.payload_protocol(), payload);
+                assert_eq!((header.is_bum(), header.is_oam()), (flags & 2 != 0, flags & 1 != 0));
+            }
+        }
+    }
+
+    #[test]
+    fn every_reserved_byte() {
+        for byte in 0..=u8::MAX {
+            for place in [1, 2, 7] {
+                let mut bytes = GpeHeader::new(Vni::MAX, NextProtocol::IPV4).to_bytes();
+                bytes[place] = byte;
+                assert!(GpeHeader::decode(&bytes).is_ok());
+                let bits = u64::from(byte) << (56 - 8 * place);
+                let error = (byte != 0).then_some(DecodeError::ReservedBits { bits });
+                assert_eq!(GpeHeader::decode_with(&bytes, DecodeOptions::LINUX).err(), error);
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_is_written_as_the_draft_has_it() {
+        let header = GpeHeader::new(Vni::MAX, NextProtocol::NSH);
+        assert_eq!(header.to_bytes(), [0x0c, 0, 0, 4, 0xff, 0xff, 0xff, 0]);
+    }
+}
