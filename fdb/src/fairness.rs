@@ -1,0 +1,72 @@
+//! Who gives way when a segment is full.
+//!
+//! A remote that floods a segment with made-up addresses must not push out the stations behind others. So a row that
+//! makes room is one of a remote that has more rows than the newcomer's, or one of the newcomer's own remote.
+
+use core::time::Duration;
+
+use crate::{
+    forward::{ForwardingTable, RowState, tick},
+    groups::Kind,
+    remote::RemoteId,
+    rows::{Hit, Value},
+    segment::{Segment, Writer},
+};
+
+/// How many buckets are looked at for a row to evict.
+const WINDOW: u32 = 32;
+
+impl ForwardingTable {
+    /// Makes room for one more learned row, within the cap of the segment and that of all, and takes it. `false` where
+    /// there is none.
+    pub(crate) fn make_room_to_learn(
+        &self,
+        segment: &Segment,
+        writer: &mut Writer,
+        remote: RemoteId,
+        now: Duration,
+    ) -> bool {
+        // Twice, so that a cap that was lowered is reached as rows come.
+        for _ in 0..2 {
+            if writer.learned >= writer.options.max_learned && !self.evict(segment, writer, remote, now) {
+                return false;
+            }
+        }
+        if writer.learned >= writer.options.max_learned {
+            return false;
+        }
+        self.reserve_learned() || self.evict(segment, writer, remote, now) && self.reserve_learned()
+    }
+
+    /// Evicts one learned row in favour of a remote: of the rows in the window the oldest one of the remote that has
+    /// most of the segment. `false` where there is none that may go.
+    fn evict(&self, segment: &Segment, writer: &mut Writer, remote: RemoteId, now: Duration) -> bool {
+        let own = writer.rows_to(&self.groups, remote, Kind::Learned);
+        let buckets = segment.rows.buckets();
+        let start = writer.hand % buckets;
+        let mut victim: Option<((u32, u32), Hit<'_>)> = None;
+        for step in 0..WINDOW.min(buckets) {
+            for (_, hit) in segment.rows.rows_of((start + step) % buckets) {
+                if RowState::of(hit.value) != RowState::Learned {
+                    continue;
+                }
+                let Some(holder) = self.groups.head(hit.value.group()).remote() else { continue };
+                let rows = self.groups.rows(hit.value.group());
+                let rank = (rows, age(hit.value, now));
+                if (holder == remote || rows > own + 1) && victim.is_none_or(|(best, _)| rank > best) {
+                    victim = Some((rank, hit));
+                }
+            }
+        }
+        writer.hand = (start + WINDOW) % buckets;
+        if let Some((_, hit)) = victim {
+            self.remove_row(segment, writer, hit);
+        }
+        victim.is_some()
+    }
+}
+
+/// How many ticks ago the last frame was received.
+pub(crate) fn age(value: Value, now: Duration) -> u32 {
+    tick(now).wrapping_sub(value.tick()) % Value::TICKS
+}

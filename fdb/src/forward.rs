@@ -1,0 +1,603 @@
+//! The forwarding table: which remote has this MAC address.
+
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use core::{fmt, time::Duration};
+
+use overlay_types::MacAddr;
+use thiserror::Error;
+
+use crate::{
+    dampening::Verdict,
+    extents::{self, Extents},
+    groups::{Groups, Kind},
+    hash::KeyedHash,
+    remote::RemoteId,
+    rows::{Hit, Value},
+    segment::{NotLearnedCounters, Segment, SegmentOptions, Writer},
+    segment_id::SegmentId,
+    sync::{AtomicU32, AtomicUsize, Mutex, MutexGuard, Ordering},
+};
+
+/// What a table is made with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TableOptions {
+    /// The key of the hash: random, one for each start of the process.
+    pub secret: [u8; 16],
+    /// How many learned rows all segments may have together.
+    pub max_learned: usize,
+}
+
+impl TableOptions {
+    /// Up to 2²⁰ learned rows in all.
+    #[must_use]
+    pub const fn new(secret: [u8; 16]) -> Self {
+        Self { secret, max_learned: 1 << 20 }
+    }
+}
+
+impl Default for TableOptions {
+    /// As [`new`](Self::new) with a secret that everybody knows: for tests.
+    fn default() -> Self {
+        Self::new([0; 16])
+    }
+}
+
+impl fmt::Debug for TableOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the secret.
+        f.debug_struct("TableOptions").field("max_learned", &self.max_learned).finish_non_exhaustive()
+    }
+}
+
+/// Who says that a MAC address is at a remote. The greater one prevails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RowState {
+    /// A frame received from there. Moves and ages.
+    Learned,
+    /// The registry of the cluster.
+    Registry,
+    /// The configuration.
+    Static,
+}
+
+impl RowState {
+    const fn to_bits(self) -> u8 {
+        match self {
+            Self::Learned => 1,
+            Self::Registry => 2,
+            Self::Static => 3,
+        }
+    }
+
+    pub(crate) fn of(value: Value) -> Self {
+        match value.state() {
+            2 => Self::Registry,
+            3 => Self::Static,
+            _ => Self::Learned,
+        }
+    }
+
+    pub(crate) const fn kind(self) -> Kind {
+        match self {
+            Self::Learned => Kind::Learned,
+            Self::Registry | Self::Static => Kind::Owned,
+        }
+    }
+
+    /// A value of this state.
+    pub(crate) fn value(self, now: Duration, group: u32) -> Value {
+        Value::new(self.to_bits(), tick(now), group)
+    }
+}
+
+/// Who puts a row into the table by [`ForwardingTable::insert`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// The registry of the cluster.
+    Registry,
+    /// The configuration.
+    Static,
+}
+
+impl From<Origin> for RowState {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::Registry => Self::Registry,
+            Origin::Static => Self::Static,
+        }
+    }
+}
+
+/// Where a frame for a MAC address goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Forward {
+    /// The remote that has it.
+    pub remote: RemoteId,
+    /// Who says so.
+    pub state: RowState,
+}
+
+/// What a received frame taught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Learn {
+    /// The address was not known.
+    New,
+    /// It was known to be there.
+    Refreshed,
+    /// It was learned elsewhere.
+    Moved {
+        /// Where it was.
+        from: RemoteId,
+    },
+    /// It belongs to configuration or registry at another remote, where it stays.
+    Owned {
+        /// Where it is.
+        remote: RemoteId,
+    },
+    /// Nothing: the row is what it was, or is not.
+    NotLearned(NotLearned),
+}
+
+/// Why nothing was learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NotLearned {
+    /// There is no place, and no remote with more rows than the sender's to take one from.
+    #[error("the table is full")]
+    TableFull,
+    /// The station moved too often and is held where it is.
+    #[error("the station moved too often")]
+    Dampened,
+    /// A group address or zero is nobody's (IEEE Std 802-2014 §8.2).
+    #[error("not the address of a station")]
+    InvalidMac,
+    /// There is no such segment.
+    #[error("no such segment")]
+    UnknownSegment,
+}
+
+/// Why a row was not inserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InsertError {
+    /// A group address or zero is nobody's.
+    #[error("not the address of a station")]
+    InvalidMac,
+    /// There is no such segment.
+    #[error("no such segment")]
+    UnknownSegment,
+    /// The row belongs to one that is above the caller: what the configuration says, the registry can't change.
+    #[error("the row belongs to the configuration, at remote {}", .remote.get())]
+    OwnedByHigher {
+        /// Where it stays.
+        remote: RemoteId,
+    },
+    /// The largest size is reached.
+    #[error("the table is full")]
+    TableFull,
+}
+
+/// How often a reader asks again about a row that is rewritten under it, before it calls the row absent.
+const ATTEMPTS: usize = 32;
+
+/// The tick of a time: rows know the second of the last frame received.
+pub(crate) fn tick(now: Duration) -> u32 {
+    (now.as_secs() % u64::from(Value::TICKS)) as u32
+}
+
+/// The places of segments.
+#[derive(Default)]
+pub(crate) struct Places {
+    /// The place of each segment.
+    pub(crate) by_id: BTreeMap<SegmentId, u32>,
+    next: u32,
+    free: Vec<u32>,
+    /// Where the sweep goes on.
+    pub(crate) sweep: crate::ageing::Sweep,
+}
+
+/// Which remote has a MAC address, for each segment.
+///
+/// Everything takes `&self`. [`lookup`](Self::lookup) takes no lock, never waits and never allocates; learning takes
+/// the lock of the segment only where a row comes, moves or goes. See the [front page](crate) for the rules.
+///
+/// ```
+/// use core::time::Duration;
+/// use fdb::{Forward, ForwardingTable, Learn, RemoteId, RowState, SegmentId, SegmentOptions, TableOptions};
+/// use overlay_types::MacAddr;
+///
+/// let table = ForwardingTable::new(TableOptions::new([7; 16]));
+/// let blue = SegmentId::new(42).unwrap();
+/// table.add_segment(blue, SegmentOptions::default());
+///
+/// let (mac, remote) = (MacAddr::new([2, 0, 0, 0, 0, 1]), RemoteId::new(3).unwrap());
+/// assert_eq!(table.lookup(blue, mac), None);
+/// assert_eq!(table.learn(blue, mac, remote, Duration::ZERO), Learn::New);
+/// assert_eq!(table.lookup(blue, mac), Some(Forward { remote, state: RowState::Learned }));
+///
+/// // Nothing more was received for 300 seconds: the row goes.
+/// assert_eq!(table.age(Duration::from_secs(300), 1000), 1);
+/// assert_eq!(table.lookup(blue, mac), None);
+/// ```
+pub struct ForwardingTable {
+    hash: KeyedHash,
+    max_learned: usize,
+    /// The place of each segment by its number, plus one; zero for none.
+    directory: Extents<AtomicU32, 4096>,
+    pub(crate) segments: Extents<Segment, 8>,
+    pub(crate) groups: Groups,
+    /// Learned rows of all segments.
+    learned: AtomicUsize,
+    pub(crate) places: Mutex<Places>,
+}
+
+impl ForwardingTable {
+    /// An empty table without segments.
+    #[must_use]
+    pub fn new(options: TableOptions) -> Self {
+        Self {
+            hash: KeyedHash::new(options.secret),
+            max_learned: options.max_learned,
+            directory: Extents::default(),
+            segments: Extents::default(),
+            groups: Groups::default(),
+            learned: AtomicUsize::new(0),
+            places: Mutex::default(),
+        }
+    }
+
+    /// Adds a segment; where it exists, gives it these options and keeps its rows.
+    ///
+    /// A smaller `max_learned` evicts nothing by itself: rows go as others come. The table has a word for each number up
+    /// to the largest in use, of which the system gives memory for those pages that are.
+    pub fn add_segment(&self, segment: SegmentId, options: SegmentOptions) {
+        let mut places = self.places.lock();
+        let place = places.by_id.get(&segment).copied();
+        if let Some(segment) = place.and_then(|place| self.segments.get(place as usize)) {
+            segment.writer.lock().options = options;
+            return;
+        }
+        let place = places.free.pop().unwrap_or_else(|| {
+            places.next += 1;
+            places.next - 1
+        });
+        let make = |length| -> Box<[Segment]> { extents::defaults(length) };
+        // Both arrays have room for as many segments as there are numbers.
+        if let Some(room) = self.segments.get_or_grow(place as usize, make)
+            && let Some(entry) = self.directory.get_or_grow(segment.get() as usize, extents::zeros)
+        {
+            room.open(segment.get(), options);
+            entry.store(place + 1, Ordering::Release);
+            places.by_id.insert(segment, place);
+        }
+    }
+
+    /// Removes a segment with all its rows, at once.
+    pub fn remove_segment(&self, segment: SegmentId) {
+        let mut places = self.places.lock();
+        let Some(place) = places.by_id.remove(&segment) else { return };
+        if let Some(entry) = self.directory.get(segment.get() as usize) {
+            entry.store(0, Ordering::Release);
+        }
+        if let Some(segment) = self.segments.get(place as usize) {
+            self.release_learned(segment.close(&self.groups));
+        }
+        places.free.push(place);
+    }
+
+    /// The segments, in order.
+    #[must_use]
+    pub fn segments(&self) -> Vec<SegmentId> {
+        self.places.lock().by_id.keys().copied().collect()
+    }
+
+    /// The rules of a segment.
+    #[must_use]
+    pub fn segment_options(&self, segment: SegmentId) -> Option<SegmentOptions> {
+        Some(self.locked(segment)?.1.options)
+    }
+
+    /// Where a frame for a MAC address goes; `None` where nobody knows. Takes no lock and never waits.
+    #[must_use]
+    #[inline]
+    pub fn lookup(&self, segment: SegmentId, mac: MacAddr) -> Option<Forward> {
+        self.resolve(self.segment(segment)?, segment, key_of(mac)).map(|(_, forward)| forward)
+    }
+
+    /// Learns from a frame that was received: its source address is at this remote.
+    ///
+    /// Takes the lock of the segment only where a row comes or moves. A row that stays is written at most once per
+    /// second.
+    #[inline]
+    pub fn learn(&self, segment: SegmentId, mac: MacAddr, remote: RemoteId, now: Duration) -> Learn {
+        let Some(place) = self.segment(segment) else { return Learn::NotLearned(NotLearned::UnknownSegment) };
+        if !mac.is_unicast() {
+            place.counters.invalid_mac.fetch_add(1, Ordering::Relaxed);
+            return Learn::NotLearned(NotLearned::InvalidMac);
+        }
+        if let Some((hit, forward)) = self.resolve(place, segment, key_of(mac)) {
+            if forward.remote == remote {
+                if forward.state == RowState::Static || hit.value.tick() == tick(now) || hit.refresh(tick(now)) {
+                    return Learn::Refreshed;
+                }
+            } else if forward.state != RowState::Learned {
+                place.counters.owned.fetch_add(1, Ordering::Relaxed);
+                return Learn::Owned { remote: forward.remote };
+            }
+        }
+        self.learn_locked(segment, key_of(mac), remote, now)
+    }
+
+    /// The part of learning that changes the table.
+    #[cold]
+    fn learn_locked(&self, id: SegmentId, key: u64, remote: RemoteId, now: Duration) -> Learn {
+        let Some((segment, mut writer)) = self.locked(id) else {
+            return Learn::NotLearned(NotLearned::UnknownSegment);
+        };
+        let full = || {
+            segment.counters.table_full.fetch_add(1, Ordering::Relaxed);
+            Learn::NotLearned(NotLearned::TableFull)
+        };
+        match self.settled_row(segment, &mut writer, key) {
+            Some((hit, forward)) if forward.remote == remote => {
+                // Under the lock the row can't change hands: the refresh of another thread is as good as this one.
+                let _ = hit.refresh(tick(now));
+                Learn::Refreshed
+            }
+            Some((_, forward)) if forward.state != RowState::Learned => {
+                segment.counters.owned.fetch_add(1, Ordering::Relaxed);
+                Learn::Owned { remote: forward.remote }
+            }
+            Some((hit, forward)) => {
+                if let Some(rule) = writer.options.dampening
+                    && writer.moves.judge(key, rule, now) != Verdict::Move
+                {
+                    segment.counters.dampened.fetch_add(1, Ordering::Relaxed);
+                    return Learn::NotLearned(NotLearned::Dampened);
+                }
+                let Some(group) = writer.group(&self.groups, remote, Kind::Learned) else { return full() };
+                writer.count(&self.groups, group, Kind::Learned);
+                hit.replace(RowState::Learned.value(now, group));
+                writer.uncount(&self.groups, hit.value.group(), Kind::Learned);
+                Learn::Moved { from: forward.remote }
+            }
+            None => {
+                if !self.make_room_to_learn(segment, &mut writer, remote, now) {
+                    return full();
+                }
+                if self.add_row(segment, &mut writer, key, remote, RowState::Learned, now) {
+                    Learn::New
+                } else {
+                    self.release_learned(1);
+                    full()
+                }
+            }
+        }
+    }
+
+    /// Forgets a learned row: its station was seen on the local side. `true` where there was one.
+    ///
+    /// Rows of configuration and registry stay. Where there is nothing to forget this is a lookup, without a lock.
+    pub fn forget_learned(&self, segment: SegmentId, mac: MacAddr) -> bool {
+        let learned = |forward: Forward| forward.state == RowState::Learned;
+        self.lookup(segment, mac).is_some_and(learned) && self.remove_if(segment, mac, learned).is_some()
+    }
+
+    /// Puts a row of the configuration or the registry into the table. What it replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`InsertError::OwnedByHigher`] where the registry meets a row of the configuration; the others by their names.
+    pub fn insert(
+        &self,
+        segment: SegmentId,
+        mac: MacAddr,
+        remote: RemoteId,
+        origin: Origin,
+        now: Duration,
+    ) -> Result<Option<Forward>, InsertError> {
+        if !mac.is_unicast() {
+            return Err(InsertError::InvalidMac);
+        }
+        let Some((segment, mut writer)) = self.locked(segment) else { return Err(InsertError::UnknownSegment) };
+        let state = RowState::from(origin);
+        let Some((hit, forward)) = self.settled_row(segment, &mut writer, key_of(mac)) else {
+            let added = self.add_row(segment, &mut writer, key_of(mac), remote, state, now);
+            return if added { Ok(None) } else { Err(InsertError::TableFull) };
+        };
+        if forward.state > state {
+            return Err(InsertError::OwnedByHigher { remote: forward.remote });
+        }
+        let group = writer.group(&self.groups, remote, Kind::Owned).ok_or(InsertError::TableFull)?;
+        writer.count(&self.groups, group, Kind::Owned);
+        hit.replace(state.value(now, group));
+        self.uncount(&mut writer, hit.value);
+        writer.moves.forget(key_of(mac));
+        Ok(Some(forward))
+    }
+
+    /// Removes a row, whoever put it there. What it was.
+    pub fn remove(&self, segment: SegmentId, mac: MacAddr) -> Option<Forward> {
+        self.remove_if(segment, mac, |_| true)
+    }
+
+    /// Removes a row where it still is of this origin: what the registry takes back is no row of the configuration.
+    pub fn withdraw(&self, segment: SegmentId, mac: MacAddr, origin: Origin) -> Option<Forward> {
+        self.remove_if(segment, mac, |forward| forward.state == RowState::from(origin))
+    }
+
+    fn remove_if(&self, segment: SegmentId, mac: MacAddr, wanted: impl Fn(Forward) -> bool) -> Option<Forward> {
+        let (segment, mut writer) = self.locked(segment)?;
+        let (hit, forward) = self.settled_row(segment, &mut writer, key_of(mac))?;
+        if !wanted(forward) {
+            return None;
+        }
+        self.remove_row(segment, &mut writer, hit);
+        Some(forward)
+    }
+
+    /// The number of rows of a segment.
+    #[must_use]
+    pub fn len(&self, segment: SegmentId) -> usize {
+        self.locked(segment).map_or(0, |(_, writer)| writer.learned as usize + writer.owned as usize)
+    }
+
+    /// `true` for a segment without rows.
+    #[must_use]
+    pub fn is_empty(&self, segment: SegmentId) -> bool {
+        self.len(segment) == 0
+    }
+
+    /// The number of learned rows of a segment.
+    #[must_use]
+    pub fn learned_len(&self, segment: SegmentId) -> usize {
+        self.locked(segment).map_or(0, |(_, writer)| writer.learned as usize)
+    }
+
+    /// `true` where a row leads to this remote; also for a while after the last one went by a flush.
+    #[must_use]
+    pub fn remote_in_use(&self, remote: RemoteId) -> bool {
+        self.groups.in_use(remote)
+    }
+
+    /// Why frames of a segment taught nothing.
+    #[must_use]
+    pub fn not_learned(&self, segment: SegmentId) -> NotLearnedCounters {
+        self.segment(segment).map_or_else(NotLearnedCounters::default, |segment| segment.counters.read())
+    }
+
+    /// The row of a key, where it is there for readers.
+    #[inline]
+    fn resolve<'a>(&'a self, place: &'a Segment, segment: SegmentId, key: u64) -> Option<(Hit<'a>, Forward)> {
+        let hash = self.hash.word(key);
+        for _ in 0..ATTEMPTS {
+            let hit = place.rows.find(hash, key)?;
+            let found = self.forward_of(place, hit.value);
+            // A group may be given to others once its rows are gone, and the place of a segment to another one: what
+            // the row says holds if the row is still there after its group was asked.
+            if hit.unchanged() {
+                return found.filter(|_| place.id() == segment.get()).map(|forward| (hit, forward));
+            }
+        }
+        None
+    }
+
+    /// What a row says; `None` where a flush took it.
+    #[inline]
+    pub(crate) fn forward_of(&self, segment: &Segment, value: Value) -> Option<Forward> {
+        let head = self.groups.head(value.group());
+        let state = RowState::of(value);
+        let remote = head.remote()?;
+        segment.is_live(&self.groups, head, state.kind()).then_some(Forward { remote, state })
+    }
+
+    /// The row of a key under the lock. One that a flush took is swept here and now.
+    fn settled_row<'a>(&self, segment: &'a Segment, writer: &mut Writer, key: u64) -> Option<(Hit<'a>, Forward)> {
+        let hit = segment.rows.find(self.hash.word(key), key)?;
+        let forward = self.forward_of(segment, hit.value);
+        if forward.is_none() {
+            self.remove_row(segment, writer, hit);
+        }
+        forward.map(|forward| (hit, forward))
+    }
+
+    /// Adds a row that is not there, and counts it. `false` where there is no place.
+    fn add_row(
+        &self,
+        segment: &Segment,
+        writer: &mut Writer,
+        key: u64,
+        remote: RemoteId,
+        state: RowState,
+        now: Duration,
+    ) -> bool {
+        self.sweep_before_growth(segment, writer);
+        let Some(group) = writer.group(&self.groups, remote, state.kind()) else { return false };
+        writer.count(&self.groups, group, state.kind());
+        let added = segment.rows.insert(key, state.value(now, group), |key| self.hash.word(key)).is_ok();
+        if !added {
+            writer.uncount(&self.groups, group, state.kind());
+        }
+        added
+    }
+
+    /// Removes a row and what counts it.
+    pub(crate) fn remove_row(&self, segment: &Segment, writer: &mut Writer, hit: Hit<'_>) {
+        let value = segment.rows.remove(hit);
+        self.uncount(writer, value);
+    }
+
+    /// Removes a row and what counts it, unless it was refreshed since.
+    pub(crate) fn expire_row(&self, segment: &Segment, writer: &mut Writer, hit: Hit<'_>) -> bool {
+        let expired = segment.rows.expire(hit);
+        if expired {
+            self.uncount(writer, hit.value);
+        }
+        expired
+    }
+
+    fn uncount(&self, writer: &mut Writer, value: Value) {
+        let kind = RowState::of(value).kind();
+        if writer.uncount(&self.groups, value.group(), kind) && kind == Kind::Learned {
+            self.release_learned(1);
+        }
+    }
+
+    /// Takes one of the learned rows that all segments may have together.
+    pub(crate) fn reserve_learned(&self) -> bool {
+        let more = |learned: usize| (learned < self.max_learned).then_some(learned + 1);
+        self.learned.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// Gives some of them back.
+    pub(crate) fn release_learned(&self, rows: u32) {
+        self.learned.fetch_sub(rows as usize, Ordering::AcqRel);
+    }
+
+    /// The place of a segment.
+    #[inline]
+    pub(crate) fn segment(&self, segment: SegmentId) -> Option<&Segment> {
+        let place = self.directory.get(segment.get() as usize)?.load(Ordering::Acquire).checked_sub(1)?;
+        self.segments.get(place as usize)
+    }
+
+    /// A segment with its lock, its flushes settled.
+    pub(crate) fn locked(&self, id: SegmentId) -> Option<(&Segment, MutexGuard<'_, Writer>)> {
+        let segment = self.segment(id)?;
+        let mut writer = segment.writer.lock();
+        if segment.id() != id.get() {
+            return None;
+        }
+        self.settle(segment, &mut writer);
+        Some((segment, writer))
+    }
+
+    /// Counts what flushes took.
+    pub(crate) fn settle(&self, segment: &Segment, writer: &mut Writer) {
+        self.release_learned(writer.settle(segment, &self.groups));
+    }
+}
+
+impl fmt::Debug for ForwardingTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForwardingTable")
+            .field("segments", &self.segments())
+            .field("learned", &self.learned.load(Ordering::Relaxed))
+            .finish_non_exhaustive()
+    }
+}
+
+/// The key of a MAC address: its 48 bits.
+#[inline]
+pub(crate) fn key_of(mac: MacAddr) -> u64 {
+    let mut bytes = [0; 8];
+    bytes[2..].copy_from_slice(&mac.octets());
+    u64::from_be_bytes(bytes)
+}
+
+/// The MAC address of a key.
+pub(crate) fn mac_of(key: u64) -> MacAddr {
+    let [_, _, octets @ ..] = key.to_be_bytes();
+    MacAddr::new(octets)
+}

@@ -1,0 +1,361 @@
+//! The neighbour table: which MAC address has this IP address.
+
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use core::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    ops::Bound,
+};
+
+use overlay_types::MacAddr;
+use thiserror::Error;
+
+use crate::{
+    extents::{self, Extents},
+    forward::{Origin, key_of, mac_of},
+    hash::KeyedHash,
+    index::Index,
+    packed_address::PackedAddress,
+    segment_id::SegmentId,
+    sync::{AtomicU32, AtomicU64, Mutex, Ordering},
+};
+
+/// Who says that an IP address has a MAC address. The greater one prevails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NeighborState {
+    /// ARP or Neighbor Discovery.
+    Learned,
+    /// The registry of the cluster.
+    Registry,
+    /// The configuration.
+    Static,
+}
+
+impl NeighborState {
+    const fn to_bits(self) -> u64 {
+        match self {
+            Self::Learned => 1,
+            Self::Registry => 2,
+            Self::Static => 3,
+        }
+    }
+
+    const fn from_bits(bits: u64) -> Option<Self> {
+        match bits {
+            1 => Some(Self::Learned),
+            2 => Some(Self::Registry),
+            3 => Some(Self::Static),
+            _ => None,
+        }
+    }
+}
+
+impl From<Origin> for NeighborState {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::Registry => Self::Registry,
+            Origin::Static => Self::Static,
+        }
+    }
+}
+
+/// What is known of an IP address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Neighbor {
+    /// The MAC address that has it.
+    pub mac: MacAddr,
+    /// Who says so.
+    pub state: NeighborState,
+    /// `true` for a router (RFC 4861 §4.4, the R flag); for IPv6.
+    pub router: bool,
+}
+
+impl Neighbor {
+    /// A neighbour that is no router.
+    #[must_use]
+    pub fn new(mac: MacAddr, origin: Origin) -> Self {
+        Self { mac, state: origin.into(), router: false }
+    }
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeighborRow {
+    /// The segment.
+    pub segment: SegmentId,
+    /// The IP address.
+    pub address: IpAddr,
+    /// What is known of it.
+    pub neighbor: Neighbor,
+}
+
+/// Why a neighbour was not inserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NeighborError {
+    /// A group address or zero is nobody's.
+    #[error("not the MAC address of a station")]
+    InvalidMac,
+    /// The unspecified address, a multicast or a broadcast one is no neighbour's.
+    #[error("not the IP address of a neighbour")]
+    InvalidAddress,
+    /// The row belongs to one that is above the caller.
+    #[error("the row belongs to the configuration, with {mac}")]
+    OwnedByHigher {
+        /// What it says.
+        mac: MacAddr,
+    },
+    /// The table has as many rows as it was made for.
+    #[error("no place for one more neighbour: {max} are known")]
+    TableFull {
+        /// How many there may be.
+        max: u32,
+    },
+}
+
+/// One row, or a place for one.
+#[derive(Default)]
+struct Record {
+    /// `tag(12) v6(1) router(1) state(2) mac(48)`; a state of 0 is none. One word, changed in one store.
+    row: AtomicU64,
+    /// The key, which changes only while there is no row.
+    address: [AtomicU64; 2],
+    segment: AtomicU32,
+}
+
+const STATE: u32 = 48;
+const ROUTER: u64 = 1 << 50;
+const V6: u64 = 1 << 51;
+const TAG: u32 = 52;
+
+impl Record {
+    fn row(neighbor: Neighbor, address: IpAddr, tag: u64) -> u64 {
+        let router = if neighbor.router { ROUTER } else { 0 };
+        let v6 = if address.is_ipv6() { V6 } else { 0 };
+        tag << TAG | v6 | router | neighbor.state.to_bits() << STATE | key_of(neighbor.mac)
+    }
+
+    /// The row here with its key. `None` where there is none, and while the place changes hands.
+    fn read(&self) -> Option<(SegmentId, PackedAddress, Neighbor)> {
+        let row = self.row.load(Ordering::Acquire);
+        let words = [self.address[0].load(Ordering::Acquire), self.address[1].load(Ordering::Acquire)];
+        let segment = SegmentId::from_stored(self.segment.load(Ordering::Acquire));
+        if self.row.load(Ordering::Acquire) >> TAG != row >> TAG {
+            return None;
+        }
+        let state = NeighborState::from_bits(row >> STATE & 3)?;
+        let neighbor = Neighbor { mac: mac_of(row & ((1 << STATE) - 1)), state, router: row & ROUTER != 0 };
+        Some((segment, PackedAddress { words, v6: row & V6 != 0 }, neighbor))
+    }
+
+    fn tag(&self) -> u64 {
+        self.row.load(Ordering::Relaxed) >> TAG
+    }
+
+    fn fill(&self, segment: SegmentId, address: IpAddr, neighbor: Neighbor) {
+        let [high, low] = PackedAddress::from(address).words;
+        self.address[0].store(high, Ordering::Release);
+        self.address[1].store(low, Ordering::Release);
+        self.segment.store(segment.get(), Ordering::Release);
+        self.row.store(Self::row(neighbor, address, self.tag()), Ordering::Release);
+    }
+
+    fn set(&self, address: IpAddr, neighbor: Neighbor) {
+        self.row.store(Self::row(neighbor, address, self.tag()), Ordering::Release);
+    }
+
+    /// Empties the place, under another tag.
+    fn clear(&self) {
+        self.row.store((self.tag() + 1) << TAG, Ordering::Release);
+    }
+}
+
+/// What only writers need.
+#[derive(Default)]
+struct Writer {
+    rows: BTreeMap<(SegmentId, IpAddr), u32>,
+    next: u32,
+    free: Vec<u32>,
+}
+
+/// Which MAC address has an IP address, for each segment.
+///
+/// [`lookup`](Self::lookup) takes no lock, never waits and never allocates.
+///
+/// ```
+/// use fdb::{Neighbor, NeighborTable, Origin, SegmentId};
+/// use overlay_types::MacAddr;
+///
+/// let neighbors = NeighborTable::new([7; 16], 65536);
+/// let (blue, address) = (SegmentId::new(42).unwrap(), "10.42.0.2".parse()?);
+/// let neighbor = Neighbor::new(MacAddr::new([2, 0, 0, 0, 0, 1]), Origin::Static);
+/// neighbors.insert(blue, address, neighbor).unwrap();
+/// assert_eq!(neighbors.lookup(blue, address), Some(neighbor));
+/// # Ok::<(), core::net::AddrParseError>(())
+/// ```
+pub struct NeighborTable {
+    max: u32,
+    hash: KeyedHash,
+    index: Index,
+    records: Extents<Record, 8>,
+    writer: Mutex<Writer>,
+}
+
+impl NeighborTable {
+    /// A table of up to `max_neighbors` rows (2²⁴ at most), its hash keyed by `secret`.
+    #[must_use]
+    pub fn new(secret: [u8; 16], max_neighbors: u32) -> Self {
+        let max = max_neighbors.min(1 << 24);
+        Self {
+            max,
+            hash: KeyedHash::new(secret),
+            index: Index::new(max),
+            records: Extents::default(),
+            writer: Mutex::default(),
+        }
+    }
+
+    /// What is known of an IP address. Takes no lock and never waits.
+    #[must_use]
+    #[inline]
+    pub fn lookup(&self, segment: SegmentId, address: IpAddr) -> Option<Neighbor> {
+        let (hash, tag) = self.hash_of(segment, address);
+        let key = (segment, PackedAddress::from(address));
+        self.index.find(hash, tag, |number| {
+            let (segment, address, neighbor) = self.read(number)?;
+            ((segment, address) == key).then_some(neighbor)
+        })
+    }
+
+    /// Puts a row into the table. What it replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`NeighborError::OwnedByHigher`] where a row of a state above the new one is there; the others by their names.
+    pub fn insert(
+        &self,
+        segment: SegmentId,
+        address: IpAddr,
+        neighbor: Neighbor,
+    ) -> Result<Option<Neighbor>, NeighborError> {
+        if !neighbor.mac.is_unicast() {
+            return Err(NeighborError::InvalidMac);
+        }
+        if !is_host(address) {
+            return Err(NeighborError::InvalidAddress);
+        }
+        let mut writer = self.writer.lock();
+        if let Some(&number) = writer.rows.get(&(segment, address)) {
+            let before = self.read(number).map(|(_, _, before)| before);
+            if let Some(before) = before.filter(|before| before.state > neighbor.state) {
+                return Err(NeighborError::OwnedByHigher { mac: before.mac });
+            }
+            if let Some(record) = self.records.get(number as usize) {
+                record.set(address, neighbor);
+            }
+            return Ok(before);
+        }
+        let full = NeighborError::TableFull { max: self.max };
+        let number = match writer.free.last() {
+            Some(&number) => number,
+            None if writer.next < self.max => writer.next,
+            None => return Err(full),
+        };
+        let make = |length| -> Box<[Record]> { extents::defaults(length) };
+        let record = self.records.get_or_grow(number as usize, make).ok_or(full)?;
+        record.fill(segment, address, neighbor);
+        let (hash, tag) = self.hash_of(segment, address);
+        if !self.index.insert(hash, tag, number) {
+            record.clear();
+            return Err(full);
+        }
+        if writer.free.pop().is_none() {
+            writer.next += 1;
+        }
+        writer.rows.insert((segment, address), number);
+        Ok(None)
+    }
+
+    /// Removes a row, whoever put it there. What it was.
+    pub fn remove(&self, segment: SegmentId, address: IpAddr) -> Option<Neighbor> {
+        let mut writer = self.writer.lock();
+        let number = writer.rows.remove(&(segment, address))?;
+        let before = self.read(number).map(|(_, _, neighbor)| neighbor);
+        self.give_back(&mut writer, segment, address, number);
+        before
+    }
+
+    /// Removes all rows of a segment.
+    pub fn remove_segment(&self, segment: SegmentId) {
+        let mut writer = self.writer.lock();
+        let keys = writer.rows.range(Self::all_of(segment)).map(|(&(_, address), &number)| (address, number));
+        let keys: Vec<(IpAddr, u32)> = keys.collect();
+        for (address, number) in keys {
+            writer.rows.remove(&(segment, address));
+            self.give_back(&mut writer, segment, address, number);
+        }
+    }
+
+    /// The number of rows of a segment.
+    #[must_use]
+    pub fn len(&self, segment: SegmentId) -> usize {
+        self.writer.lock().rows.range(Self::all_of(segment)).count()
+    }
+
+    /// `true` for a segment without rows.
+    #[must_use]
+    pub fn is_empty(&self, segment: SegmentId) -> bool {
+        self.len(segment) == 0
+    }
+
+    /// Up to `limit` rows after one (from the first on: `None`), in the order of segments and addresses, IPv4 first. The
+    /// key of the last row of a page is where the next one begins.
+    #[must_use]
+    pub fn page(&self, after: Option<(SegmentId, IpAddr)>, limit: usize) -> Vec<NeighborRow> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let writer = self.writer.lock();
+        let rows = writer.rows.range((from, Bound::Unbounded)).take(limit);
+        rows.filter_map(|(&(segment, address), &number)| {
+            self.read(number).map(|(_, _, neighbor)| NeighborRow { segment, address, neighbor })
+        })
+        .collect()
+    }
+
+    fn all_of(segment: SegmentId) -> core::ops::RangeInclusive<(SegmentId, IpAddr)> {
+        let first = IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED);
+        let last = IpAddr::V6(Ipv6Addr::from_bits(u128::MAX));
+        (segment, first)..=(segment, last)
+    }
+
+    fn give_back(&self, writer: &mut Writer, segment: SegmentId, address: IpAddr, number: u32) {
+        let (hash, tag) = self.hash_of(segment, address);
+        self.index.remove(hash, tag, number);
+        if let Some(record) = self.records.get(number as usize) {
+            record.clear();
+        }
+        writer.free.push(number);
+    }
+
+    #[inline]
+    fn read(&self, number: u32) -> Option<(SegmentId, PackedAddress, Neighbor)> {
+        self.records.get(number as usize)?.read()
+    }
+
+    #[inline]
+    fn hash_of(&self, segment: SegmentId, address: IpAddr) -> (u64, u32) {
+        let PackedAddress { words: [high, low], v6 } = address.into();
+        let hash = self.hash.words([high, low, u64::from(segment.get()) << 1 | u64::from(v6)]);
+        (hash, (hash >> 16) as u32 | 1)
+    }
+}
+
+impl fmt::Debug for NeighborTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NeighborTable").field("max", &self.max).finish_non_exhaustive()
+    }
+}
+
+/// `true` for an address that one host may have.
+fn is_host(address: IpAddr) -> bool {
+    !address.is_unspecified() && !address.is_multicast() && address != IpAddr::V4(core::net::Ipv4Addr::BROADCAST)
+}

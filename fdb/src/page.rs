@@ -1,0 +1,109 @@
+//! Reading the whole table in pages, while it changes.
+
+use alloc::{collections::BinaryHeap, vec::Vec};
+use core::time::Duration;
+
+use overlay_types::MacAddr;
+
+use crate::{
+    fairness,
+    forward::{ForwardingTable, RowState, mac_of},
+    remote::RemoteId,
+    rows::Value,
+    segment::Segment,
+    segment_id::SegmentId,
+};
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The segment.
+    pub segment: SegmentId,
+    /// The address of the station.
+    pub mac: MacAddr,
+    /// The remote that has it.
+    pub remote: RemoteId,
+    /// Who says so.
+    pub state: RowState,
+    /// The time since the last frame received from the station, in whole seconds; for a row of the registry, since it
+    /// was inserted where that is later. `None` for a static row.
+    pub age: Option<Duration>,
+}
+
+/// Where the next page begins. The default is the beginning of the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    segment: u32,
+    /// Keys up to this one were on earlier pages. Zero is no key.
+    after: u64,
+}
+
+/// How often a page is read again without the lock when rows move meanwhile.
+const ATTEMPTS: usize = 2;
+
+impl ForwardingTable {
+    /// Up to `limit` rows from a cursor on, in the order of segments and MAC addresses, and where the next page begins;
+    /// `None` after the last one.
+    ///
+    /// A row that is there all the time is on one page, and on one only, whatever comes and goes meanwhile. Each page
+    /// costs a pass over its segments, so that few large pages cost less than many small ones.
+    #[must_use]
+    pub fn page(&self, cursor: Cursor, limit: usize, now: Duration) -> (Vec<Row>, Option<Cursor>) {
+        let limit = limit.max(1);
+        let mut rows: Vec<Row> = Vec::new();
+        let Some(first) = SegmentId::new(cursor.segment) else { return (rows, None) };
+        let segments: Vec<SegmentId> = self.places.lock().by_id.range(first..).map(|(&id, _)| id).collect();
+        for id in segments {
+            let Some(segment) = self.segment(id) else { continue };
+            let after = if id == first { cursor.after } else { 0 };
+            let found = self.smallest(segment, after, limit - rows.len());
+            if segment.id() != id.get() {
+                continue;
+            }
+            rows.extend(found.into_iter().filter_map(|(key, value)| self.row(segment, id, key, value, now)));
+            if let Some(last) = rows.last().filter(|_| rows.len() >= limit) {
+                let next = Cursor { segment: last.segment.get(), after: crate::forward::key_of(last.mac) };
+                return (rows, Some(next));
+            }
+        }
+        (rows, None)
+    }
+
+    /// The smallest keys after one, in order, with what their rows say.
+    fn smallest(&self, segment: &Segment, after: u64, limit: usize) -> Vec<(u64, Value)> {
+        for _ in 0..ATTEMPTS {
+            let before = segment.rows.shape();
+            let found = self.pass(segment, after, limit);
+            if before == segment.rows.shape() {
+                return found;
+            }
+        }
+        // Rows that move could be passed by: nothing moves under the lock.
+        let _writer = segment.writer.lock();
+        self.pass(segment, after, limit)
+    }
+
+    fn pass(&self, segment: &Segment, after: u64, limit: usize) -> Vec<(u64, Value)> {
+        let mut smallest: BinaryHeap<(u64, u64)> = BinaryHeap::new();
+        for (key, value) in segment.rows.all() {
+            let wanted = key > after && (smallest.len() < limit || smallest.peek().is_some_and(|&(top, _)| key < top));
+            if wanted && self.forward_of(segment, value).is_some() {
+                smallest.push((key, value.to_bits()));
+                if smallest.len() > limit {
+                    smallest.pop();
+                }
+            }
+        }
+        let mut found: Vec<(u64, Value)> =
+            smallest.into_sorted_vec().into_iter().map(|(key, bits)| (key, Value::from_bits(bits))).collect();
+        found.dedup_by_key(|&mut (key, _)| key);
+        found
+    }
+
+    fn row(&self, segment: &Segment, id: SegmentId, key: u64, value: Value, now: Duration) -> Option<Row> {
+        let forward = self.forward_of(segment, value)?;
+        let age = Duration::from_secs(u64::from(fairness::age(value, now)));
+        let age = (forward.state != RowState::Static).then_some(age);
+        Some(Row { segment: id, mac: mac_of(key), remote: forward.remote, state: forward.state, age })
+    }
+}

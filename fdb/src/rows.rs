@@ -1,0 +1,547 @@
+//! The rows of one segment: from a MAC address to a packed value, lock-free for readers.
+//!
+//! Linear hashing over buckets of one cache line. A row stands in one of two buckets that its hash names, the *first*
+//! and the *second*. The table grows by one bucket at a time: the bucket it splits gives some of its rows to the new
+//! one, and nothing else moves. What a reader can meet:
+//!
+//! - A row that moves is written at its new place, then the move is counted, then the row leaves the old place. So a
+//!   reader that finds a row at neither place, and no move counted meanwhile, has seen that it is not there. Otherwise it
+//!   looks again.
+//! - A slot that gets another key meanwhile: key and value carry the same tag, another one for each key. A value of
+//!   another tag, or of none, says that the row has left the slot.
+//!
+//! A reader never waits for a writer that was stopped halfway: it looks again only after a move that was made whole.
+
+use crate::{
+    extents::{self, Extents},
+    sync::{AtomicU32, AtomicU64, Ordering},
+};
+
+/// Rows of one bucket.
+const WIDTH: usize = 4;
+/// Buckets that a table starts with.
+const FIRST_BUCKETS: usize = 8;
+/// A table grows beyond 5 rows for 8 slots.
+const LOAD: (usize, usize) = (5, 8);
+/// How often a reader looks at most because rows moved while it looked: each time a writer has to complete a move within
+/// the time of a lookup.
+const ATTEMPTS: usize = 64;
+/// How many buckets a placement adds at most when all places of a key are taken.
+const EXTRA_SPLITS: usize = 32;
+
+/// What stands in the value word of a slot: `tag(16) state(3) tick(21) group(24)`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Value(u64);
+
+impl Value {
+    /// The number of ticks after which they start again.
+    pub(crate) const TICKS: u32 = 1 << 21;
+    const TAG: u32 = 48;
+    const STATE: u32 = 45;
+    const TICK: u32 = 24;
+    const TICK_MASK: u64 = (Self::TICKS as u64 - 1) << Self::TICK;
+    const GROUP_MASK: u64 = (1 << Self::TICK) - 1;
+
+    /// A value under no tag yet. A state of 0 says that there is no row.
+    pub(crate) fn new(state: u8, tick: u32, group: u32) -> Self {
+        let state = u64::from(state & 7) << Self::STATE;
+        let tick = u64::from(tick % Self::TICKS) << Self::TICK;
+        Self(state | tick | u64::from(group) & Self::GROUP_MASK)
+    }
+
+    pub(crate) fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    pub(crate) fn state(self) -> u8 {
+        (self.0 >> Self::STATE) as u8 & 7
+    }
+
+    /// The tick of the last frame received, modulo [`TICKS`](Self::TICKS).
+    pub(crate) fn tick(self) -> u32 {
+        ((self.0 & Self::TICK_MASK) >> Self::TICK) as u32
+    }
+
+    pub(crate) fn group(self) -> u32 {
+        (self.0 & Self::GROUP_MASK) as u32
+    }
+
+    pub(crate) fn with_tick(self, tick: u32) -> Self {
+        Self(self.0 & !Self::TICK_MASK | u64::from(tick % Self::TICKS) << Self::TICK)
+    }
+
+    fn tag(self) -> u16 {
+        (self.0 >> Self::TAG) as u16
+    }
+
+    fn with_tag(self, tag: u16) -> Self {
+        Self(self.0 << 16 >> 16 | u64::from(tag) << Self::TAG)
+    }
+
+    /// `true` where nothing but the tick differs.
+    fn same_row(self, other: Self) -> bool {
+        (self.0 ^ other.0) & !Self::TICK_MASK == 0
+    }
+}
+
+/// A place for a row: `key` is `mac(48) tag(16)`, with a MAC address of zero where it is free.
+#[derive(Default, zerocopy::FromZeros, zerocopy::KnownLayout)]
+#[repr(C)]
+pub(crate) struct Slot {
+    key: AtomicU64,
+    value: AtomicU64,
+}
+
+impl Slot {
+    /// The key of the row here; 0 where there is none.
+    fn key(&self) -> u64 {
+        self.key.load(Ordering::Acquire) >> 16
+    }
+
+    fn value(&self) -> Value {
+        Value(self.value.load(Ordering::Acquire))
+    }
+
+    /// The row here with its key, where it is a wanted one.
+    #[inline]
+    fn hit(&self, wanted: impl Fn(u64) -> bool) -> Option<(u64, Hit<'_>)> {
+        let word = self.key.load(Ordering::Acquire);
+        if !wanted(word >> 16) {
+            return None;
+        }
+        let value = self.value();
+        (value.tag() == word as u16 && value.state() != 0).then_some((word >> 16, Hit { slot: self, value }))
+    }
+
+    /// Puts a row into a free slot.
+    fn fill(&self, key: u64, value: Value) {
+        let tag = (self.key.load(Ordering::Relaxed) as u16).wrapping_add(1);
+        self.value.store(value.with_tag(tag).0, Ordering::Release);
+        self.key.store(key << 16 | u64::from(tag), Ordering::Release);
+    }
+
+    /// Frees the slot; the value it had, with what was refreshed to the last moment.
+    fn clear(&self) -> Value {
+        let tag = self.key.load(Ordering::Relaxed) as u16;
+        self.key.store(u64::from(tag), Ordering::Release);
+        Value(self.value.swap(Value::new(0, 0, 0).with_tag(tag).0, Ordering::AcqRel))
+    }
+}
+
+/// One cache line of rows.
+#[derive(Default, zerocopy::FromZeros, zerocopy::KnownLayout)]
+#[repr(C, align(64))]
+pub(crate) struct Bucket {
+    slots: [Slot; WIDTH],
+}
+
+impl Bucket {
+    /// The row of a key, where it is here. A slot whose value is not that of its key is losing its row, or has got
+    /// another one: at that moment the row was not there.
+    #[inline]
+    fn find(&self, key: u64) -> Option<Hit<'_>> {
+        self.slots.iter().find_map(|slot| slot.hit(|found| found == key)).map(|(_, hit)| hit)
+    }
+
+    fn free(&self) -> Option<&Slot> {
+        self.slots.iter().find(|slot| slot.key() == 0)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (u64, Hit<'_>)> {
+        self.slots.iter().filter_map(|slot| slot.hit(|key| key != 0))
+    }
+}
+
+/// A row that was found, and what it said.
+#[derive(Clone, Copy)]
+pub(crate) struct Hit<'a> {
+    slot: &'a Slot,
+    pub(crate) value: Value,
+}
+
+impl Hit<'_> {
+    /// `true` while the row is what it was, but for its tick.
+    #[inline]
+    pub(crate) fn unchanged(self) -> bool {
+        self.slot.value().same_row(self.value)
+    }
+
+    /// Writes the tick of a frame received just now, unless the row changes hands. Needs no lock.
+    pub(crate) fn refresh(self, tick: u32) -> bool {
+        let new = self.value.with_tick(tick).0;
+        self.slot.value.compare_exchange(self.value.0, new, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Ends the row unless it changed meanwhile, were it by a refresh. Under the lock of the writers.
+    fn expire(self) -> bool {
+        let gone = Value::new(0, 0, 0).with_tag(self.value.tag()).0;
+        let expired = self.slot.value.compare_exchange(self.value.0, gone, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if expired {
+            self.slot.key.store(u64::from(self.value.tag()), Ordering::Release);
+        }
+        expired
+    }
+
+    /// Gives the row another value. Under the lock of the writers.
+    pub(crate) fn replace(self, value: Value) {
+        self.slot.value.store(value.with_tag(self.value.tag()).0, Ordering::Release);
+    }
+}
+
+/// No place for a row: each bucket that it could stand in is full, and so are those that their rows could move to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NoPlace;
+
+/// How many buckets there are, and how many moves there were: `buckets(32) moves(32)`, in one word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Shape(u64);
+
+impl Shape {
+    fn new(buckets: u32, moves: u32) -> Self {
+        Self(u64::from(buckets) << 32 | u64::from(moves))
+    }
+
+    fn buckets(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    fn moves(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// The table of rows. What writes needs the caller's lock.
+pub(crate) struct Rows {
+    shape: AtomicU64,
+    /// Occupied slots; only under the lock.
+    occupied: AtomicU32,
+    extents: Extents<Bucket, FIRST_BUCKETS>,
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self {
+            shape: AtomicU64::new(Shape::new(FIRST_BUCKETS as u32, 0).0),
+            occupied: AtomicU32::new(0),
+            extents: Extents::default(),
+        }
+    }
+}
+
+/// The bucket of 32 bits of hash among `buckets`.
+#[inline]
+fn address(hash: u32, buckets: u32) -> u32 {
+    let mask = u32::MAX >> (buckets - 1).leading_zeros();
+    let bucket = hash & mask;
+    if bucket < buckets { bucket } else { bucket & (mask >> 1) }
+}
+
+/// The first and the second bucket of a hash.
+#[inline]
+fn addresses(hash: u64, buckets: u32) -> [u32; 2] {
+    [address(hash as u32, buckets), address((hash >> 32) as u32, buckets)]
+}
+
+impl Rows {
+    /// The same before and after a look at all rows if none of them moved meanwhile.
+    #[inline]
+    pub(crate) fn shape(&self) -> Shape {
+        Shape(self.shape.load(Ordering::Acquire))
+    }
+
+    /// The number of buckets.
+    pub(crate) fn buckets(&self) -> u32 {
+        self.shape().buckets()
+    }
+
+    /// The number of occupied slots, rows that are flushed and not yet swept among them.
+    pub(crate) fn occupied(&self) -> u32 {
+        self.occupied.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn bucket(&self, bucket: u32) -> Option<&Bucket> {
+        self.extents.get(bucket as usize)
+    }
+
+    /// The row of a key. Takes no lock and never waits.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, key: u64) -> Option<Hit<'_>> {
+        let mut shape = self.shape();
+        for _ in 0..ATTEMPTS {
+            let places = addresses(hash, shape.buckets());
+            let hit = places.into_iter().find_map(|place| self.bucket(place)?.find(key));
+            if hit.is_some() {
+                return hit;
+            }
+            let now = self.shape();
+            if now == shape {
+                return None;
+            }
+            shape = now;
+        }
+        None
+    }
+
+    /// The rows of one bucket as they are now.
+    pub(crate) fn rows_of(&self, bucket: u32) -> impl Iterator<Item = (u64, Hit<'_>)> {
+        self.bucket(bucket).into_iter().flat_map(Bucket::rows)
+    }
+
+    /// Adds the row of a key that is not here. `hash_of` is the hash of the table's keys.
+    pub(crate) fn insert(&self, key: u64, value: Value, hash_of: impl Fn(u64) -> u64) -> Result<(), NoPlace> {
+        if self.extents.get_or_grow(0, extents::zeros).is_none() {
+            return Err(NoPlace);
+        }
+        if self.wants_to_grow() {
+            self.split(&hash_of);
+        }
+        let hash = hash_of(key);
+        for _ in 0..=EXTRA_SPLITS {
+            if let Some(slot) = self.place(hash, &hash_of) {
+                slot.fill(key, value);
+                self.occupied.store(self.occupied() + 1, Ordering::Relaxed);
+                return Ok(());
+            }
+            if !self.split(&hash_of) {
+                break;
+            }
+        }
+        Err(NoPlace)
+    }
+
+    /// `true` where the next row brings the table over its load.
+    pub(crate) fn wants_to_grow(&self) -> bool {
+        let slots = self.buckets() as usize * WIDTH;
+        self.occupied() as usize * LOAD.1 >= slots * LOAD.0
+    }
+
+    /// Takes a row away; what it said last.
+    pub(crate) fn remove(&self, hit: Hit<'_>) -> Value {
+        self.occupied.store(self.occupied().saturating_sub(1), Ordering::Relaxed);
+        hit.slot.clear()
+    }
+
+    /// Takes a row away unless a frame was received for it just now.
+    pub(crate) fn expire(&self, hit: Hit<'_>) -> bool {
+        let expired = hit.expire();
+        if expired {
+            self.occupied.store(self.occupied().saturating_sub(1), Ordering::Relaxed);
+        }
+        expired
+    }
+
+    /// A free slot for a hash, where need be by moving one or two rows to their other buckets.
+    fn place(&self, hash: u64, hash_of: &impl Fn(u64) -> u64) -> Option<&Slot> {
+        let buckets = self.buckets();
+        let places = addresses(hash, buckets);
+        places
+            .iter()
+            .find_map(|&place| self.bucket(place)?.free())
+            .or_else(|| places.iter().find_map(|&place| self.make_room(place, buckets, 2, hash_of)))
+    }
+
+    /// Frees a slot of a full bucket by moving one of its rows to that row's other bucket, up to `depth` in a chain.
+    fn make_room(&self, place: u32, buckets: u32, depth: u8, hash_of: &impl Fn(u64) -> u64) -> Option<&Slot> {
+        let bucket = self.bucket(place)?;
+        let movable = || {
+            bucket.slots.iter().filter_map(|slot| {
+                let [first, second] = addresses(hash_of(slot.key()), buckets);
+                let other = if first == place { second } else { first };
+                (other != place).then_some((slot, other))
+            })
+        };
+        let direct = movable().find_map(|(slot, other)| Some((slot, self.bucket(other)?.free()?)));
+        let (from, to) = direct.or_else(|| {
+            let next = depth.checked_sub(1).filter(|&next| next > 0)?;
+            movable().find_map(|(slot, other)| Some((slot, self.make_room(other, buckets, next, hash_of)?)))
+        })?;
+        self.carry(&[Some((from, to))], buckets);
+        Some(from)
+    }
+
+    /// Moves rows to free slots, and says how many buckets there are from then on.
+    fn carry(&self, moves: &[Option<(&Slot, &Slot)>], buckets: u32) {
+        let moves = moves.iter().flatten();
+        for (from, to) in moves.clone() {
+            to.fill(from.key(), from.value());
+        }
+        let moved = self.shape().moves().wrapping_add(1);
+        self.shape.store(Shape::new(buckets, moved).0, Ordering::Release);
+        for (from, to) in moves {
+            // What was refreshed at the old place after it was copied.
+            let last = from.clear();
+            let value = to.value();
+            if last.tick() != value.tick() {
+                let _ = Hit { slot: to, value }.refresh(last.tick());
+            }
+        }
+    }
+
+    /// Adds one bucket: the rows of the bucket that it splits off go where they now belong, and those that had to stand
+    /// in their second bucket go to the first one if that has room now. `false` at the largest size.
+    fn split(&self, hash_of: &impl Fn(u64) -> u64) -> bool {
+        let buckets = self.buckets();
+        let Some(new) = self.extents.get_or_grow(buckets as usize, extents::zeros) else { return false };
+        let low = buckets - (1 << buckets.ilog2());
+        let Some(old) = self.bucket(low) else { return false };
+        let leaving = old
+            .slots
+            .iter()
+            .filter(|slot| slot.key() != 0 && !addresses(hash_of(slot.key()), buckets + 1).contains(&low));
+        // At most as many as a bucket holds, and the new one is empty: each has its slot.
+        let mut moves = [None; WIDTH];
+        for ((place, from), to) in moves.iter_mut().zip(leaving).zip(&new.slots) {
+            *place = Some((from, to));
+        }
+        self.carry(&moves, buckets + 1);
+        for (place, bucket) in [(low, old), (buckets, new)] {
+            for slot in bucket.slots.iter().filter(|slot| slot.key() != 0) {
+                let [first, _] = addresses(hash_of(slot.key()), buckets + 1);
+                let free = self.bucket(first).filter(|_| first != place).and_then(Bucket::free);
+                if let Some(free) = free {
+                    self.carry(&[Some((slot, free))], buckets + 1);
+                }
+            }
+        }
+        true
+    }
+
+    /// All rows, as one pass over the buckets finds them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u64, Value)> {
+        (0..self.buckets()).flat_map(|bucket| self.rows_of(bucket).map(|(key, hit)| (key, hit.value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, vec::Vec};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::hash::KeyedHash;
+
+    fn value(group: u32) -> Value {
+        Value::new(1, 0, group)
+    }
+
+    #[test]
+    fn value_holds_its_fields() {
+        for (state, tick, group) in
+            [(0, 0, 0), (7, Value::TICKS - 1, 0xff_ffff), (1, 5, 0), (0, 0, 0xff_ffff), (0, 9, 0)]
+        {
+            let value = Value::new(state, tick, group).with_tag(0xffff);
+            assert_eq!((value.state(), value.tick(), value.group(), value.tag()), (state, tick, group, 0xffff));
+            let other = value.with_tick(77).with_tag(1);
+            assert_eq!((other.state(), other.tick(), other.group(), other.tag()), (state, 77, group, 1));
+            assert!(value.same_row(value.with_tick(3)));
+            assert!(!value.same_row(other));
+        }
+        assert_eq!(Value::new(8, Value::TICKS + 1, 1 << 24), Value::new(0, 1, 0));
+    }
+
+    #[test]
+    fn addresses_are_those_of_linear_hashing() {
+        for buckets in 8..2000u32 {
+            let mut hit = alloc::vec![false; buckets as usize];
+            for hash in 0..4096 {
+                let before = address(hash, buckets);
+                hit[before as usize] = true;
+                // One more bucket takes from one bucket only.
+                let after = address(hash, buckets + 1);
+                let source = buckets - (1 << buckets.ilog2());
+                assert!(after == before || before == source && after == buckets);
+            }
+            assert!(hit.iter().all(|&hit| hit));
+        }
+    }
+
+    #[test]
+    fn holds_many_at_its_load() {
+        let rows = Rows::default();
+        let hash = KeyedHash::new([9; 16]);
+        for key in 1..=200_000u64 {
+            rows.insert(key, value(key as u32), |key| hash.word(key)).unwrap();
+        }
+        for key in 1..=200_000u64 {
+            assert_eq!(rows.find(hash.word(key), key).unwrap().value.group(), key as u32);
+        }
+        assert!(rows.find(hash.word(200_001), 200_001).is_none());
+        assert_eq!(rows.occupied(), 200_000);
+        // No more buckets than the load asks for, but for a few that made a place.
+        let wanted = 200_000 * LOAD.1 / LOAD.0 / WIDTH;
+        assert!((rows.buckets() as usize) < wanted + wanted / 100, "{} {wanted}", rows.buckets());
+        let mut all: Vec<u64> = rows.all().map(|(key, _)| key).collect();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(1..=200_000));
+    }
+
+    #[test]
+    fn equal_hashes_end_in_a_refusal() {
+        let rows = Rows::default();
+        for key in 1..=2 * WIDTH as u64 {
+            rows.insert(key, value(1), |_| 5 << 32 | 3).unwrap();
+        }
+        let before = rows.buckets();
+        assert_eq!(rows.insert(99, value(1), |_| 5 << 32 | 3), Err(NoPlace));
+        assert!(rows.buckets() <= before + EXTRA_SPLITS as u32 + 2);
+        assert_eq!(rows.all().count(), 2 * WIDTH);
+    }
+
+    #[test]
+    fn refresh_is_for_the_row_that_was_seen() {
+        let rows = Rows::default();
+        let hash = |key: u64| key;
+        rows.insert(5, value(1), hash).unwrap();
+        let hit = rows.find(5, 5).unwrap();
+        assert!(hit.refresh(7));
+        let hit = rows.find(5, 5).unwrap();
+        assert_eq!(hit.value.tick(), 7);
+        hit.replace(value(2));
+        assert!(!hit.unchanged() && !hit.refresh(8));
+        let hit = rows.find(5, 5).unwrap();
+        assert_eq!(rows.remove(hit).group(), 2);
+        assert!(!hit.unchanged() && !hit.refresh(8));
+        rows.insert(5, value(2), hash).unwrap();
+        // The same key and value again: another row, by its tag.
+        assert!(!hit.unchanged() && !hit.refresh(8));
+    }
+
+    proptest! {
+        #[test]
+        fn equals_a_map(steps: Vec<(u8, bool)>, secret: [u8; 16], narrow: bool) {
+            let hash = KeyedHash::new(secret);
+            // A narrow hash fills the same buckets over and over.
+            let hash_of = |key: u64| if narrow { hash.word(key) & 0x0000_000f_0000_000f } else { hash.word(key) };
+            let rows = Rows::default();
+            let mut model = BTreeMap::new();
+            for (step, (key, add)) in steps.into_iter().enumerate() {
+                let key = u64::from(key) + 1;
+                match (rows.find(hash_of(key), key), add) {
+                    (Some(hit), true) => {
+                        prop_assert_eq!(model.insert(key, step as u32), Some(hit.value.group()));
+                        hit.replace(value(step as u32));
+                    }
+                    (Some(hit), false) => prop_assert_eq!(model.remove(&key), Some(rows.remove(hit).group())),
+                    (None, true) => {
+                        prop_assert!(!model.contains_key(&key));
+                        if rows.insert(key, value(step as u32), hash_of).is_ok() {
+                            model.insert(key, step as u32);
+                        } else {
+                            prop_assert!(narrow);
+                        }
+                    }
+                    (None, false) => prop_assert!(!model.contains_key(&key)),
+                }
+                let all: BTreeMap<u64, u32> = rows.all().map(|(key, value)| (key, value.group())).collect();
+                prop_assert_eq!(&all, &model);
+                prop_assert_eq!(rows.occupied() as usize, model.len());
+            }
+        }
+    }
+}
