@@ -228,7 +228,8 @@ pub(crate) fn run(options: &DemoOptions) -> Result<(), DemoError> {
         endpoint.stop()?;
     }
     drop(directory);
-    screen.title("\nSummary")?;
+    screen.block("\n")?;
+    screen.title("Summary")?;
     let figures = Figures { pings, pings6, transfer, sent: counters.tx_packets, received: counters.rx_packets, drops };
     show_summary(&mut screen, &figures, start.elapsed())
 }

@@ -56,7 +56,7 @@ pub(super) fn vxlan_echo_request(packet: &[u8], names: &Names) -> Option<Vec<Fie
     let mut fields = Fields { rest: packet, fields: Vec::new() };
     fields.ethernet("outer Ethernet", outer_ethernet, names);
     fields.ipv4("outer IPv4", &outer_ip, names);
-    fields.add("UDP", 2, format!("from port {}: a hash of the flow inside, so that flows spread", udp.source_port()));
+    fields.add("UDP", 2, format!("from port {}: a hash of the flow inside", udp.source_port()));
     fields.add("UDP", 2, format!("to port {}: VXLAN", udp.destination_port()));
     fields.add("UDP", 2, format!("{} bytes with this header", udp.length()));
     fields.add("UDP", 2, format!("checksum: {}", udp_checksum(&outer_ip, *udp)));
