@@ -90,3 +90,8 @@ pub use segment::{Destination, Dscp, ReservedBits, SegmentConfig, Sources, Ttl, 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+// The project's front page shows this crate and `vxlan-wire`.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ProjectReadme;

@@ -4,7 +4,7 @@
 use std::{
     ffi::c_int,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
     ops::RangeInclusive,
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     sync::{
@@ -54,7 +54,7 @@ impl Underlay {
 
     /// The socket that receives what is sent to our address.
     pub(crate) fn receiver(&self, port: u16) -> io::Result<Socket> {
-        let socket = self.socket(SocketAddr::new(self.local, port), false)?;
+        let socket = self.socket(self.socket_address(self.local, port), false)?;
         receive_options(&socket, self.local.is_ipv6())?;
         Ok(socket)
     }
@@ -62,7 +62,7 @@ impl Underlay {
     /// A socket that receives what is sent to a multicast group, and nothing else.
     pub(crate) fn group_receiver(&self, group: IpAddr, port: u16) -> io::Result<Socket> {
         // Another endpoint of this host may listen to the group, too.
-        let socket = self.socket(SocketAddr::new(group, port), true)?;
+        let socket = self.socket(self.socket_address(group, port), true)?;
         receive_options(&socket, group.is_ipv6())?;
         match group {
             IpAddr::V4(_) => set(&socket, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, 0)?,
@@ -109,10 +109,11 @@ impl Underlay {
     }
 
     /// The same address as a socket takes it; a link-local one is on the underlay's interface.
-    pub(crate) fn destination(&self, address: IpAddr, port: u16) -> SocketAddr {
+    pub(crate) fn socket_address(&self, address: IpAddr, port: u16) -> SocketAddr {
         match address {
-            IpAddr::V6(address) if address.is_unicast_link_local() => {
-                std::net::SocketAddrV6::new(address, port, 0, self.interface()).into()
+            // The scope of ff02::/16 is the link, too (RFC 4291 §2.7).
+            IpAddr::V6(address) if address.is_unicast_link_local() || address.segments()[0] & 0xff0f == 0xff02 => {
+                SocketAddrV6::new(address, port, 0, self.interface()).into()
             }
             address => SocketAddr::new(address, port),
         }
@@ -184,7 +185,7 @@ impl SenderPool {
 }
 
 fn sender(underlay: &Underlay, options: &SendOptions, port: u16) -> io::Result<Socket> {
-    let socket = underlay.socket(SocketAddr::new(underlay.local, port), false)?;
+    let socket = underlay.socket(underlay.socket_address(underlay.local, port), false)?;
     // Nobody answers to this port: whatever comes is dropped at once (`ret #0`).
     socket.attach_filter(&[SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0)])?;
     force_buffer(&socket, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)?;

@@ -249,7 +249,9 @@ impl Worker {
                 batch.outgoing.push(Outgoing {
                     frame: index,
                     remote: destination.remote,
-                    destination: send::socket_address(self.underlay.destination(destination.address, destination.port)),
+                    destination: send::socket_address(
+                        self.underlay.socket_address(destination.address, destination.port),
+                    ),
                     pool,
                     socket,
                     traffic_class: encapsulated.traffic_class,
