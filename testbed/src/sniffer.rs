@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvFlags, recv, sockopt::set_socket_recv_buffer_size_force};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use crate::{
@@ -33,6 +33,8 @@ pub enum Direction {
 const LONGEST: usize = 70_000;
 /// Frames that are kept; more are only counted.
 const KEPT: usize = 200_000;
+/// Room for what comes while a busy machine gives the sniffer no time.
+const BUFFER: usize = 1 << 28;
 /// How soon a sniffer that is dropped stops.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -157,7 +159,7 @@ fn open(device_index: u32, direction: Direction) -> io::Result<Socket> {
         SockFilter::new(RETURN, 0, 0, 0),
     ];
     let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(i32::from(ETH_P_ALL.to_be()))))?;
-    socket.set_recv_buffer_size(1 << 26)?;
+    set_socket_recv_buffer_size_force(&socket, BUFFER)?;
     socket.set_read_timeout(Some(TICK))?;
     // What came before the filter is thrown away.
     socket.attach_filter(&nothing)?;

@@ -58,7 +58,7 @@ fn own_copy(files: &Scratch) -> String {
 /// What somebody who has never seen an endpoint is shown.
 fn tells_what_happened(finished: &Finished) {
     let said = finished.stdout.to_lowercase();
-    for word in ["ping", "tcp", "vxlan", "vni", "udp", "ethernet", "fdb", "mac", "gbit/s"] {
+    for word in ["ping", "tcp", "vxlan", "vni", "udp", "ethernet", "learned", "mac", "gbit/s", "dropped"] {
         assert!(said.contains(word), "{word} is not shown: {finished}");
     }
 }

@@ -3,7 +3,7 @@
 use overlay_types::MacAddr;
 use testbed::{
     Family, FrameSender, KernelVtep, KernelVtepOptions, Numbered, Ping, Sniffer, TapVtep, Underlay, guest_mac, ping,
-    vxlan,
+    vxlan, wait_until,
 };
 
 use crate::bed::{HandPeer, PORT, PROGRAM, stranger};
@@ -96,5 +96,5 @@ fn kernel_peers_in_two_segments_do_not_meet() {
     ours.namespace.ip("neigh flush dev red0");
     assert_eq!(ping(&ours.namespace, peers[1].guest_address(Family::V4), 2), none);
     peers[0].guest.ip("link set eth0 up");
-    assert_eq!(ping(&ours.namespace, peers[0].guest_address(Family::V4), 2), all);
+    wait_until("the guest is back", || ping(&ours.namespace, peers[0].guest_address(Family::V4), 2) == all);
 }
