@@ -34,7 +34,7 @@ impl<'a> Options<'a> {
     }
 
     /// The error for `rest`, the end of `len` bytes of options, in which no option is whole.
-    #[cold]
+    #[inline]
     fn overrun(len: usize, rest: &[u8]) -> DecodeError {
         // The fourth byte of the option has its length; where even that is missing, its header is what it takes.
         let words = rest.get(3).map_or(0, |byte| usize::from(byte & 0x1f));
@@ -122,6 +122,7 @@ impl<'a> Options<'a> {
     }
 
     /// The first option with a reserved bit set: where its fourth byte is, from the start of the options, and the bits.
+    #[inline]
     pub(crate) fn reserved_bits(&self) -> Option<(usize, u8)> {
         let mut offset = 0;
         for option in self {

@@ -36,7 +36,9 @@ impl<'a> GenevePacket<'a> {
     ///
     /// Those of [`decode`](Self::decode), and what the options refuse beyond: [`DecodeError::ReservedBits`],
     /// [`DecodeError::CriticalFlag`].
-    #[inline]
+    // With constant options most of it falls away, but only after it was inlined.
+    #[expect(clippy::inline_always)]
+    #[inline(always)]
     pub fn decode_with(bytes: &'a [u8], options: DecodeOptions) -> Result<Self, DecodeError> {
         let (header, behind) = GeneveHeader::from_prefix(bytes)?;
         if header.version() != 0 {

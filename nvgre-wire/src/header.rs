@@ -155,7 +155,8 @@ impl NvgreHeader {
     /// [`ParseVsidError::Reserved`] if it is one that no tenant can have; never, where the options rejected that.
     #[inline]
     pub fn vsid(&self) -> Result<Vsid, ParseVsidError> {
-        self.raw_vsid().try_into()
+        let value = self.raw_vsid();
+        Vsid::new(value).ok_or(ParseVsidError::Reserved { value })
     }
 
     /// The 24 bits of the VSID as a number, reserved or not.
