@@ -75,6 +75,13 @@ impl Sum {
         Self { words: self.words + word as u64, odd: self.odd }
     }
 
+    /// The sum with the bytes of another sum behind its own.
+    #[inline]
+    pub const fn add_sum(self, behind: Self) -> Self {
+        let sum = if self.odd { behind.fold().swap_bytes() } else { behind.fold() };
+        Self { words: self.words + sum as u64, odd: self.odd ^ behind.odd }
+    }
+
     /// The sum in 16 bits, every carry brought around.
     #[inline]
     #[must_use]
@@ -212,6 +219,8 @@ mod tests {
                 sum = sum.add_bytes(piece);
             }
             prop_assert_eq!(sum.fold(), model(&pieces.concat()));
+            let sums = pieces.iter().map(|piece| Sum::ZERO.add_bytes(piece));
+            prop_assert_eq!(sums.fold(Sum::ZERO, Sum::add_sum).fold(), model(&pieces.concat()));
         }
 
         #[test]

@@ -14,7 +14,7 @@
 //! assert_ne!(hash.ipv6_flow_label(), 0);
 //! ```
 
-use core::{fmt, ops::RangeInclusive};
+use core::{fmt, hash::Hasher as _, ops::RangeInclusive};
 
 use overlay_types::EtherType;
 use siphasher::sip::SipHasher13;
@@ -25,13 +25,12 @@ use crate::{IpProtocol, ethernet, ethernet::EthernetHeader, ipv4::Ipv4Header, ip
 /// §5 recommends.
 pub const DEFAULT_SOURCE_PORTS: RangeInclusive<u16> = 49152..=65535;
 
-/// What was hashed, so that an address is never taken for a station, nor one family for the other.
-const KIND_STATIONS: u8 = 0;
+/// The lowest byte of a word that tells what was hashed, so that nothing is ever taken for something else.
+const KIND_STATIONS: u8 = 1;
 const KIND_IPV4: u8 = 4;
 const KIND_IPV6: u8 = 6;
 
-/// Hashes the flow of an Ethernet frame with a secret key: SipHash-1-3, a keyed pseudo-random function, over few bytes
-/// that are known to be in the frame.
+/// Hashes the flow of an Ethernet frame with a secret key: SipHash-1-3, a keyed pseudo-random function.
 ///
 /// What makes a flow:
 ///
@@ -57,8 +56,11 @@ impl FlowHasher {
     #[inline]
     #[must_use]
     pub fn hash(&self, frame: &[u8]) -> FlowHash {
+        let Ok((header, _)) = EthernetHeader::from_prefix(frame) else {
+            return FlowHash((self.sip.hash(frame) >> 32) as u32);
+        };
         let Some(payload) = ethernet::payload(frame) else {
-            return self.hash_malformed(frame);
+            return self.hash_stations(header, header.ether_type());
         };
         let packet = frame.get(payload.offset..).unwrap_or_default();
         let hash = match payload.ether_type {
@@ -68,7 +70,7 @@ impl FlowHasher {
         };
         match hash {
             Some(hash) => hash,
-            None => self.hash_stations(frame, payload.ether_type),
+            None => self.hash_stations(header, payload.ether_type),
         }
     }
 
@@ -81,14 +83,9 @@ impl FlowHasher {
             return None;
         }
         let payload = packet.get(header_length..total_length)?;
-        let ports = if header.is_fragment() { [0; 4] } else { ports(header.protocol(), payload) };
-        let mut flow = [0; 15];
-        flow[..4].copy_from_slice(&header.source().octets());
-        flow[4..8].copy_from_slice(&header.destination().octets());
-        flow[8..12].copy_from_slice(&ports);
-        flow[12] = header.protocol().get();
-        flow[14] = KIND_IPV4;
-        Some(self.finish(&flow))
+        let ports = if header.is_fragment() { 0 } else { ports(header.protocol(), payload) };
+        let addresses = u64::from(header.source().to_bits()) << 32 | u64::from(header.destination().to_bits());
+        Some(self.finish([addresses, last_word(ports, header.protocol(), KIND_IPV4)]))
     }
 
     /// `None` where there is no whole IPv6 header with its extension headers.
@@ -102,41 +99,36 @@ impl FlowHasher {
         let upper = ipv6::upper_layer(header.next_header(), payload).ok()?;
         let (protocol, ports) = match upper.fragment {
             // Not the protocol behind further headers, which only the first fragment shows.
-            Some(fragment) => (fragment.next_header(), [0; 4]),
+            Some(fragment) => (fragment.next_header(), 0),
             None => (upper.protocol, ports(upper.protocol, payload.get(upper.offset..)?)),
         };
-        let mut flow = [0; 39];
-        flow[..16].copy_from_slice(&header.source().octets());
-        flow[16..32].copy_from_slice(&header.destination().octets());
-        flow[32..36].copy_from_slice(&ports);
-        flow[36] = protocol.get();
-        flow[38] = KIND_IPV6;
-        Some(self.finish(&flow))
+        let (source, destination) = (header.source().to_bits(), header.destination().to_bits());
+        Some(self.finish([
+            (source >> 64) as u64,
+            source as u64,
+            (destination >> 64) as u64,
+            destination as u64,
+            last_word(ports, protocol, KIND_IPV6),
+        ]))
     }
 
-    #[cold]
-    fn hash_malformed(&self, frame: &[u8]) -> FlowHash {
-        match EthernetHeader::from_prefix(frame) {
-            Ok((header, _)) => self.hash_stations(frame, header.ether_type()),
-            Err(_) => self.finish(frame),
+    #[inline]
+    fn hash_stations(&self, header: &EthernetHeader, ether_type: EtherType) -> FlowHash {
+        let [destination, source] = [header.destination(), header.source()].map(|mac| {
+            let mut word = [0; 8];
+            word[..6].copy_from_slice(&mac.octets());
+            u64::from_be_bytes(word)
+        });
+        self.finish([destination | u64::from(KIND_STATIONS), source | u64::from(ether_type.get())])
+    }
+
+    #[inline]
+    fn finish<const N: usize>(&self, words: [u64; N]) -> FlowHash {
+        let mut sip = self.sip;
+        for word in words {
+            sip.write_u64(word);
         }
-    }
-
-    #[inline]
-    fn hash_stations(&self, frame: &[u8], ether_type: EtherType) -> FlowHash {
-        let mut flow = [0; 15];
-        let Some((stations, _)) = frame.split_first_chunk::<12>() else {
-            return self.finish(frame);
-        };
-        flow[..12].copy_from_slice(stations);
-        flow[12..14].copy_from_slice(&ether_type.to_be_bytes());
-        flow[14] = KIND_STATIONS;
-        self.finish(&flow)
-    }
-
-    #[inline]
-    fn finish(&self, flow: &[u8]) -> FlowHash {
-        FlowHash((self.sip.hash(flow) >> 32) as u32)
+        FlowHash((sip.finish() >> 32) as u32)
     }
 }
 
@@ -147,13 +139,18 @@ impl fmt::Debug for FlowHasher {
     }
 }
 
-/// Source and destination port as they stand in the packet, or zeros where there are none.
+/// Source and destination port as one number, or zero where there are none.
 #[inline]
-fn ports(protocol: IpProtocol, payload: &[u8]) -> [u8; 4] {
-    match payload.first_chunk::<4>() {
-        Some(ports) if protocol.has_ports() => *ports,
-        _ => [0; 4],
+fn ports(protocol: IpProtocol, payload: &[u8]) -> u32 {
+    match payload.first_chunk() {
+        Some(ports) if protocol.has_ports() => u32::from_be_bytes(*ports),
+        _ => 0,
     }
+}
+
+#[inline]
+fn last_word(ports: u32, protocol: IpProtocol, kind: u8) -> u64 {
+    u64::from(ports) << 32 | u64::from(protocol.get()) << 8 | u64::from(kind)
 }
 
 /// The hash of a flow: 32 bits, spread evenly, and their projections on the fields of an outer header.

@@ -26,6 +26,7 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod nd;
 pub mod options;
+pub mod outer;
 pub mod tcp;
 pub mod udp;
 

@@ -135,7 +135,7 @@ impl UdpHeader {
     #[must_use]
     pub fn compute_checksum(&self, pseudo_header: Sum, data: &[u8]) -> u16 {
         let header = Self { checksum: U16::ZERO, ..*self };
-        not_none(pseudo_header.add_bytes(&header.to_bytes()).add_bytes(data).checksum())
+        Self::not_none(pseudo_header.add_bytes(&header.to_bytes()).add_bytes(data).checksum())
     }
 
     /// `true` where the checksum belongs to this header and this data, or where there is none.
@@ -153,15 +153,15 @@ impl UdpHeader {
     #[inline]
     pub fn update_checksum(&mut self, old: u16, new: u16) {
         if self.checksum() != 0 {
-            self.checksum.set(not_none(checksum::update(self.checksum(), old, new)));
+            self.checksum.set(Self::not_none(checksum::update(self.checksum(), old, new)));
         }
     }
-}
 
-/// The checksum as it is sent: zero would say that there is none.
-#[inline]
-const fn not_none(checksum: u16) -> u16 {
-    if checksum == 0 { 0xffff } else { checksum }
+    /// The checksum as it is sent: zero would say that there is none.
+    #[inline]
+    pub(crate) const fn not_none(checksum: u16) -> u16 {
+        if checksum == 0 { 0xffff } else { checksum }
+    }
 }
 
 #[cfg(test)]
