@@ -60,9 +60,10 @@ fn assembly(source: &str) -> String {
     fs::create_dir_all(folder.join("src")).expect("a folder for the probe");
     let manifest = format!(
         "[package]\nname = \"probe-of-{crate_name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n\
-         [dependencies]\n{crate_name} = {{ path = {here:?} }}\noverlay-types = {{ path = {:?} }}\n\n\
+         [dependencies]\n{crate_name} = {{ path = '{}' }}\noverlay-types = {{ path = '{}' }}\n\n\
          [profile.release]\ncodegen-units = 1\n",
-        here.join("../overlay-types"),
+        here.display(),
+        here.join("../overlay-types").display(),
     );
     fs::write(folder.join("Cargo.toml"), manifest).expect("the manifest of the probe");
     fs::write(folder.join("src/lib.rs"), source).expect("the source of the probe");

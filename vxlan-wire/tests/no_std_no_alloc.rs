@@ -65,9 +65,10 @@ fn link(name: &str, features: &str) -> (PathBuf, Output) {
     fs::create_dir_all(folder.join("src")).expect("a folder for the program");
     let manifest = format!(
         "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n\
-         overlay-types = {{ path = {:?} }}\nvxlan-wire = {{ path = {here:?}, features = [{features}] }}\n\n\
+         overlay-types = {{ path = '{}' }}\nvxlan-wire = {{ path = '{}', features = [{features}] }}\n\n\
          [profile.release]\npanic = \"abort\"\n",
-        here.join("../overlay-types"),
+        here.join("../overlay-types").display(),
+        here.display(),
     );
     fs::write(folder.join("Cargo.toml"), manifest).expect("the manifest of the program");
     fs::write(folder.join("src/main.rs"), PROGRAM).expect("the source of the program");
