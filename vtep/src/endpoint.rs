@@ -178,8 +178,7 @@ impl Endpoint {
         }
         let place = control.segments.iter().position(Option::is_none).unwrap_or(control.segments.len());
         let id = u32::try_from(place).ok().and_then(SegmentId::new).ok_or(ControlError::TooManySegments)?;
-        let options = SegmentOptions { max_learned: config.max_entries, ageing: config.ageing, ..Default::default() };
-        self.shared.forwarding.add_segment(id, options);
+        self.shared.forwarding.add_segment(id, table_options(&config));
         let segment = SegmentControl {
             config,
             flood: FloodList::default(),
@@ -213,6 +212,33 @@ impl Endpoint {
                 self.shared.remotes.release(remote);
             }
         }
+        Ok(())
+    }
+
+    /// Changes the rules of a segment; its rows, remotes and counters stay. Without a MAC in `config` the old one stays, too.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NoSuchSegment`]; [`ControlError::InvalidConfig`] for a field out of its range, and for a change of
+    /// encapsulation, VNI, port or address family: those make another segment.
+    pub fn set_rules(&self, segment: SegmentId, mut config: SegmentConfig) -> Result<(), ControlError> {
+        check(&config)?;
+        let mut control = self.control.lock();
+        let state = control.segment(segment)?;
+        for (is_same, field) in [
+            (config.encapsulation == state.config.encapsulation, "encapsulation"),
+            (config.vni == state.config.vni, "vni"),
+            (config.port == state.config.port, "port"),
+            (config.underlay_is_ipv6 == state.config.underlay_is_ipv6, "underlay_is_ipv6"),
+        ] {
+            if !is_same {
+                return Err(ControlError::InvalidConfig { field });
+            }
+        }
+        config.mac = config.mac.or(state.config.mac);
+        state.config = config;
+        self.shared.forwarding.add_segment(segment, table_options(&state.config));
+        self.publish(&control);
         Ok(())
     }
 
@@ -457,6 +483,10 @@ impl Control {
     fn segment(&mut self, segment: SegmentId) -> Result<&mut SegmentControl, ControlError> {
         self.segments.get_mut(segment.get() as usize).and_then(Option::as_mut).ok_or(ControlError::NoSuchSegment)
     }
+}
+
+fn table_options(config: &SegmentConfig) -> SegmentOptions {
+    SegmentOptions { max_learned: config.max_entries, ageing: config.ageing, ..Default::default() }
 }
 
 fn check(config: &SegmentConfig) -> Result<(), ControlError> {

@@ -49,7 +49,7 @@ impl One {
     }
 
     /// Whom a frame from the TAP goes to.
-    fn from_tap(&self, frame: &[u8], now: Duration) -> Result<Vec<IpAddr>, DropReason> {
+    fn send(&self, frame: &[u8], now: Duration) -> Result<Vec<IpAddr>, DropReason> {
         match self.lane.from_tap(self.segment, frame, now) {
             TapVerdict::Send(encapsulated) => {
                 Ok(encapsulated.destinations().iter().map(|destination| destination.address).collect())
@@ -129,7 +129,7 @@ fn a_frame_goes_out_behind_the_header_of_its_segment() {
 fn broadcast_multicast_and_unknown_unicast_are_flooded() {
     let one = One::new(|_| {});
     for destination in [MacAddr::BROADCAST, MacAddr::new([1, 0, 0x5e, 0, 0, 1]), THERE] {
-        assert_eq!(one.from_tap(&frame(destination, HERE), seconds(0)), Ok(vec![ip(PEER), ip(OTHER_PEER)]));
+        assert_eq!(one.send(&frame(destination, HERE), seconds(0)), Ok(vec![ip(PEER), ip(OTHER_PEER)]));
     }
 }
 
@@ -140,7 +140,7 @@ fn nobody_to_flood_to_is_a_drop() {
         assert_eq!(one.endpoint.remove_flood(one.segment, ip(peer)), Ok(true));
     }
     let unknown = frame(THERE, HERE);
-    assert_eq!(one.refreshed().from_tap(&unknown, seconds(0)), Err(DropReason::NoRemote));
+    assert_eq!(one.refreshed().send(&unknown, seconds(0)), Err(DropReason::NoRemote));
     assert_eq!(one.dropped(DropReason::NoRemote), 1);
 }
 
@@ -148,17 +148,17 @@ fn nobody_to_flood_to_is_a_drop() {
 fn a_learned_mac_is_sent_to_its_remote_alone() {
     let one = One::new(|_| {});
     assert!(one.from(PEER, &plain(&frame(HERE, THERE)), seconds(0)).is_ok());
-    assert_eq!(one.from_tap(&frame(THERE, HERE), seconds(1)), Ok(vec![ip(PEER)]));
+    assert_eq!(one.send(&frame(THERE, HERE), seconds(1)), Ok(vec![ip(PEER)]));
     // It moves at once.
     assert!(one.from(OTHER_PEER, &plain(&frame(HERE, THERE)), seconds(2)).is_ok());
-    assert_eq!(one.from_tap(&frame(THERE, HERE), seconds(3)), Ok(vec![ip(OTHER_PEER)]));
+    assert_eq!(one.send(&frame(THERE, HERE), seconds(3)), Ok(vec![ip(OTHER_PEER)]));
 }
 
 #[test]
 fn a_station_that_speaks_here_is_here() {
     let one = One::new(|_| {});
     assert!(one.from(PEER, &plain(&frame(HERE, THERE)), seconds(0)).is_ok());
-    assert!(one.from_tap(&frame(MacAddr::BROADCAST, THERE), seconds(1)).is_ok());
+    assert!(one.send(&frame(MacAddr::BROADCAST, THERE), seconds(1)).is_ok());
     assert_eq!(one.rows(seconds(1)), BTreeSet::new());
     // Frames for it come in again.
     assert!(one.from(OTHER_PEER, &plain(&frame(THERE, ELSEWHERE)), seconds(2)).is_ok());
@@ -170,7 +170,7 @@ fn learned_rows_age_by_what_is_received_and_not_by_what_is_sent() {
     assert!(one.from(PEER, &plain(&frame(HERE, THERE)), seconds(0)).is_ok());
     assert!(one.from(PEER, &plain(&frame(HERE, ELSEWHERE)), seconds(0)).is_ok());
     for now in 1..=20 {
-        let _ = one.from_tap(&frame(THERE, HERE), seconds(now));
+        let _ = one.send(&frame(THERE, HERE), seconds(now));
         assert!(one.from(PEER, &plain(&frame(HERE, ELSEWHERE)), seconds(now)).is_ok());
         one.endpoint.handle_timeout(seconds(now));
         if now < 10 {
@@ -178,7 +178,7 @@ fn learned_rows_age_by_what_is_received_and_not_by_what_is_sent() {
         }
     }
     assert_eq!(one.rows(seconds(20)), BTreeSet::from([(ELSEWHERE, ip(PEER))]));
-    assert_eq!(one.from_tap(&frame(THERE, HERE), seconds(20)).unwrap().len(), 2);
+    assert_eq!(one.send(&frame(THERE, HERE), seconds(20)).unwrap().len(), 2);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn nothing_moves_a_static_row() {
             "learning: {learning}",
         );
         assert!(one.from(PEER, &plain(&frame(HERE, THERE)), seconds(1)).is_ok());
-        assert_eq!(one.from_tap(&frame(THERE, HERE), seconds(1_000_000)), Ok(vec![ip(PEER)]));
+        assert_eq!(one.send(&frame(THERE, HERE), seconds(1_000_000)), Ok(vec![ip(PEER)]));
         assert_eq!(one.dropped(DropReason::StaticMoved), 1);
     }
 }
@@ -240,7 +240,7 @@ fn our_own_mac_does_not_come_back() {
 fn a_source_mac_from_the_tap_must_be_unicast() {
     let one = One::new(|_| {});
     for source in [MacAddr::ZERO, MacAddr::BROADCAST] {
-        assert_eq!(one.from_tap(&frame(THERE, source), seconds(0)), Err(DropReason::SourceMac));
+        assert_eq!(one.send(&frame(THERE, source), seconds(0)), Err(DropReason::SourceMac));
     }
     assert_eq!(one.dropped(DropReason::SourceMac), 2);
 }
@@ -260,7 +260,7 @@ fn sources() {
     let one = One::new(|config| config.sources = Sources::Any);
     assert!(one.from(STRANGER, &datagram, seconds(0)).is_ok());
     assert_eq!(one.rows(seconds(0)), BTreeSet::from([(THERE, ip(STRANGER))]));
-    assert_eq!(one.from_tap(&frame(THERE, HERE), seconds(0)), Ok(vec![ip(STRANGER)]));
+    assert_eq!(one.send(&frame(THERE, HERE), seconds(0)), Ok(vec![ip(STRANGER)]));
 }
 
 #[test]
@@ -337,7 +337,7 @@ fn every_length_of_a_frame() {
             14..=1464 => None,
             _ => Some(DropReason::TooBig),
         };
-        assert_eq!(one.from_tap(&long[..length], seconds(0)).err(), expected, "{length} bytes");
+        assert_eq!(one.send(&long[..length], seconds(0)).err(), expected, "{length} bytes");
     }
 }
 
@@ -352,14 +352,14 @@ fn vlan_tags() {
 
         let dropping = One::new(|_| {});
         assert_eq!(dropping.from(PEER, &plain(&tagged), seconds(0)), Err(DropReason::VlanTag));
-        assert_eq!(dropping.from_tap(&outgoing, seconds(0)), Err(DropReason::VlanTag));
+        assert_eq!(dropping.send(&outgoing, seconds(0)), Err(DropReason::VlanTag));
         assert_eq!(dropping.dropped(DropReason::VlanTag), 2);
 
         let carrying = One::new(|config| config.vlan = Vlan::Carry);
         assert_eq!(carrying.from(PEER, &plain(&tagged), seconds(0)).as_deref(), Ok(&tagged[..]));
-        assert!(carrying.from_tap(&outgoing, seconds(0)).is_ok());
+        assert!(carrying.send(&outgoing, seconds(0)).is_ok());
         outgoing.push(0);
-        assert_eq!(carrying.from_tap(&outgoing, seconds(0)), Err(DropReason::TooBig));
+        assert_eq!(carrying.send(&outgoing, seconds(0)), Err(DropReason::TooBig));
     }
 }
 
@@ -519,11 +519,34 @@ fn lanes_count_apart_and_are_summed() {
 }
 
 #[test]
+fn rules_change_and_rows_stay() {
+    let mut one = One::new(|_| {});
+    let (endpoint, segment) = (&one.endpoint, one.segment);
+    assert!(one.from(PEER, &plain(&frame(HERE, THERE)), seconds(0)).is_ok());
+    let mut config = endpoint.config(segment).unwrap();
+    config.mac = None;
+    config.reserved_bits = ReservedBits::Reject;
+    config.ageing = Some(seconds(10));
+    endpoint.set_rules(segment, config.clone()).unwrap();
+    config.port = 8472;
+    assert_eq!(endpoint.set_rules(segment, config), Err(ControlError::InvalidConfig { field: "port" }));
+    one.refreshed();
+    let reserved = vxlan([8, 0, 0, 1], 42, 0, &frame(HERE, THERE));
+    assert_eq!(one.from(PEER, &reserved, seconds(1)), Err(DropReason::ReservedBits));
+    assert_eq!(one.from(PEER, &plain(&frame(THERE, HERE)), seconds(1)), Err(DropReason::OwnMac), "the MAC stays");
+    assert_eq!(one.rows(seconds(1)), BTreeSet::from([(THERE, ip(PEER))]));
+    for now in 1..20 {
+        one.endpoint.handle_timeout(seconds(now));
+    }
+    assert_eq!(one.rows(seconds(20)), BTreeSet::new());
+}
+
+#[test]
 fn a_lane_sees_changes_after_a_refresh() {
     let mut one = One::new(|_| {});
     one.endpoint.remove_flood(one.segment, ip(OTHER_PEER)).unwrap();
-    assert_eq!(one.from_tap(&frame(THERE, HERE), seconds(0)).unwrap().len(), 2);
-    assert_eq!(one.refreshed().from_tap(&frame(THERE, HERE), seconds(0)), Ok(vec![ip(PEER)]));
+    assert_eq!(one.send(&frame(THERE, HERE), seconds(0)).unwrap().len(), 2);
+    assert_eq!(one.refreshed().send(&frame(THERE, HERE), seconds(0)), Ok(vec![ip(PEER)]));
     one.endpoint.remove_segment(one.segment).unwrap();
-    assert_eq!(one.refreshed().from_tap(&frame(THERE, HERE), seconds(0)), Err(DropReason::NoRemote));
+    assert_eq!(one.refreshed().send(&frame(THERE, HERE), seconds(0)), Err(DropReason::NoRemote));
 }

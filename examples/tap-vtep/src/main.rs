@@ -4,16 +4,19 @@
 //! datagrams, [`worker`] is the loop between them, [`netlink`] sets interfaces, [`control`] answers questions, [`run`]
 //! makes all of it and takes it away again. What happens to a frame is decided by the crate `vtep` alone.
 
+mod apply;
 mod cli;
 mod config;
 mod control;
 mod demo;
+mod interface_watch;
 mod netlink;
 mod plan;
 mod receive;
 mod run;
 mod send;
 mod show;
+mod sockets;
 mod state;
 mod tap;
 mod underlay;

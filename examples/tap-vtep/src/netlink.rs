@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::{AsRawFd as _, BorrowedFd},
 };
 
@@ -13,7 +13,7 @@ use futures_util::{Stream, StreamExt as _, pin_mut};
 use ipnet::IpNet;
 use overlay_types::MacAddr;
 use rtnetlink::{
-    Error, Handle, LinkMessageBuilder, LinkUnspec, LinkVeth,
+    AddressMessageBuilder, Error, Handle, LinkMessageBuilder, LinkUnspec, LinkVeth,
     packet_route::{
         AddressFamily,
         address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope},
@@ -124,6 +124,24 @@ impl Netlink {
         }
         match self.wait(request.execute()) {
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Takes an address from an interface; no error when it is not there.
+    pub(crate) fn remove_address(&self, index: u32, address: IpNet) -> io::Result<()> {
+        let message = match address {
+            IpNet::V4(address) => AddressMessageBuilder::<Ipv4Addr>::new()
+                .index(index)
+                .address(address.addr(), address.prefix_len())
+                .build(),
+            IpNet::V6(address) => AddressMessageBuilder::<Ipv6Addr>::new()
+                .index(index)
+                .address(address.addr(), address.prefix_len())
+                .build(),
+        };
+        match self.wait(self.handle.address().del(message).execute()) {
+            Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => Ok(()),
             result => result,
         }
     }

@@ -3,32 +3,35 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::{IpAddr, Ipv4Addr, UdpSocket},
+    net::IpAddr,
     sync::{Arc, atomic::Ordering},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use rustix::{io::Errno, net::netdevice::name_to_index};
+use rustix::io::Errno;
 use thiserror::Error;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
     task::spawn_blocking,
     time::{MissedTickBehavior, interval},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use vtep::{ControlError, Endpoint, EndpointOptions, SegmentId};
 
 use crate::{
+    apply::open_tap,
     cli::RunOptions,
     config::{Config, ConfigError},
     control::Listener,
+    interface_watch::{Change, InterfaceWatch},
     netlink::Netlink,
-    plan::{Plan, PlanError, PlannedSegment},
+    plan::{Plan, PlanError},
+    sockets::Sockets,
     state::{Segment, State},
     tap::Tap,
-    underlay::{Receiver, SenderPool, Underlay},
     worker::{Command, Event, Remote, Work, Worker},
 };
 
@@ -56,6 +59,8 @@ pub(crate) enum RunError {
     Send { address: IpAddr, error: io::Error },
     #[error("segment {segment}: TAP {tap} is gone: it was deleted, and has not come back within {} s", TAP_WAIT.as_secs())]
     TapGone { segment: String, tap: String },
+    #[error("underlay.local or underlay.device is another one: that takes a restart")]
+    OtherUnderlay,
     #[error("{0}")]
     System(#[from] io::Error),
 }
@@ -105,129 +110,146 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), RunError> {
     let path = &options.control.path;
     let listener =
         Listener::bind(path).map_err(|error| RunError::Control { path: path.display().to_string(), error })?;
-    let mut running = Running::start(plan, &netlink)?;
-    // The facade has a runtime of its own; a second one cannot start inside it, nor it inside this one.
-    drop(netlink);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(running.serve(&listener));
+    let mut signals = Signals::new(&runtime)?;
+    let mut running = Running::start(&plan)?;
+    let result = running.apply(plan, &netlink).and_then(|()| {
+        running.say_ready();
+        loop {
+            // Netlink has a runtime of its own, which cannot run inside this one: a new configuration is applied between two
+            // turns.
+            match runtime.block_on(running.serve(&listener, &mut signals))? {
+                Ended::Stop => return Ok(()),
+                Ended::Reload => running.reload(options, &netlink),
+            }
+        }
+    });
     running.stop();
-    for line in running.state.summary() {
-        info!("{line}");
+    if result.is_ok() {
+        for line in running.state.summary() {
+            info!("{line}");
+        }
     }
     result
 }
 
+/// The signals that mean something here.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new(runtime: &Runtime) -> io::Result<Self> {
+        let _context = runtime.enter();
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// Why [`Running::serve`] came back.
+enum Ended {
+    Stop,
+    Reload,
+}
+
 /// An endpoint that is served.
-struct Running {
-    state: Arc<State>,
+pub(crate) struct Running {
+    pub(crate) state: Arc<State>,
     /// By segment id. A second holder of the worker's files: it asks them for their MAC.
-    taps: BTreeMap<SegmentId, Tap>,
-    sockets: Sockets,
-    worker: Remote,
+    pub(crate) taps: BTreeMap<SegmentId, Tap>,
+    /// TAPs that are away, and since when.
+    pub(crate) away: BTreeMap<SegmentId, Instant>,
+    pub(crate) sockets: Sockets,
+    pub(crate) worker: Remote,
     thread: Option<JoinHandle<()>>,
     events: UnboundedReceiver<Event>,
-    /// TAPs that are away, and since when.
-    away: BTreeMap<SegmentId, Instant>,
     watch: InterfaceWatch,
 }
 
 impl Running {
-    /// Makes everything. On an error what was made goes with the files that hold it.
-    fn start(plan: Plan, netlink: &Netlink) -> Result<Self, RunError> {
+    /// An endpoint and its worker, without segments.
+    fn start(plan: &Plan) -> Result<Self, RunError> {
         let origin = Instant::now();
         let mut secret = [0; 16];
         getrandom::fill(&mut secret).map_err(io::Error::other)?;
         let endpoint = Endpoint::new(EndpointOptions::new(secret));
-        let mut segments = Vec::with_capacity(plan.segments.len());
-        for planned in plan.segments {
-            let id = add_segment(&endpoint, &planned, origin)
-                .map_err(|error| RunError::Segment { segment: planned.options.name.clone(), error })?;
-            segments.push(Segment { id, plan: planned });
-        }
-
-        let mut taps = BTreeMap::new();
-        for segment in &segments {
-            let options = &segment.plan.options;
-            let opened = open_tap(&segment.plan, netlink).and_then(|tap| {
-                // It has no carrier before it is up, and may still get another MAC.
-                endpoint.set_mac(segment.id, tap.mac()?).map_err(|error| TapProblem::Other(io::Error::other(error)))?;
-                Ok(tap)
-            });
-            let tap = opened.map_err(|reason| RunError::Tap {
-                segment: options.name.clone(),
-                tap: options.tap.clone(),
-                reason,
-            })?;
-            taps.insert(segment.id, tap);
-        }
-
-        let sockets = Sockets::open(&plan.underlay, &segments)?;
         let lane = endpoint.lane().ok_or_else(|| io::Error::other("no data lane is free"))?;
         let (sender, events) = unbounded_channel();
-        let mut ports = Vec::with_capacity(segments.len());
-        for segment in &segments {
-            let pool = sockets.pool_of(&segment.plan);
-            ports.push((segment.id, taps[&segment.id].try_clone()?, pool));
-        }
-        let worker = Worker::new(Work {
-            lane,
-            underlay: plan.underlay.clone(),
-            taps: ports,
-            pools: Arc::clone(&sockets.pools),
-            receivers: Arc::clone(&sockets.receivers),
-            origin,
-            events: sender,
-        })
-        .map_err(io::Error::from)?;
+        let underlay = plan.underlay.clone();
+        let worker = Worker::new(Work { lane, underlay, origin, events: sender }).map_err(io::Error::from)?;
         let remote = worker.remote();
         let thread = thread::Builder::new().name("worker-0".to_owned()).spawn(move || worker.run())?;
-        let watch = InterfaceWatch::new(plan.underlay_interface)?;
-        let state = State { endpoint, underlay: plan.underlay, underlay_mtu: plan.underlay_mtu, segments, origin };
+        let watch = InterfaceWatch::new(plan.underlay_interface.clone())?;
         Ok(Self {
-            state: Arc::new(state),
-            taps,
-            sockets,
+            state: Arc::new(State::new(endpoint, plan.underlay.clone(), plan.underlay_mtu, origin)),
+            taps: BTreeMap::new(),
+            away: BTreeMap::new(),
+            sockets: Sockets::default(),
             worker: remote,
             thread: Some(thread),
             events,
-            away: BTreeMap::new(),
             watch,
         })
     }
 
-    async fn serve(&mut self, listener: &Listener) -> Result<(), RunError> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+    async fn serve(&mut self, listener: &Listener, signals: &mut Signals) -> Result<Ended, RunError> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let answers = listener.serve(Arc::clone(&self.state));
         tokio::pin!(answers);
-        self.say_ready();
-        let result = loop {
+        loop {
             tokio::select! {
-                error = &mut answers => break error.map_err(RunError::System),
-                _ = terminate.recv() => break Ok(()),
-                _ = interrupt.recv() => break Ok(()),
-                _ = hangup.recv() => warn!("SIGHUP: reading the configuration again is not supported yet; nothing changed"),
+                ended = &mut answers => ended?,
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
+                _ = signals.hangup.recv() => return Ok(Ended::Reload),
                 Some(event) = self.events.recv() => self.handle(&event),
                 _ = tick.tick() => {
                     self.state.endpoint.handle_timeout(self.state.now());
                     self.follow_macs();
                     self.follow_underlay();
-                    if let Err(error) = self.bring_back_taps().await {
-                        break Err(error);
-                    }
+                    self.bring_back_taps().await?;
                 }
             }
-        };
+        }
         // Nobody waits for this but the service manager, if there is one.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-        result
+        Ok(Ended::Stop)
+    }
+
+    /// Reads the configuration again, and applies what has changed; on an error all goes on as it was.
+    fn reload(&mut self, options: &RunOptions, netlink: &Netlink) {
+        if options.config.is_none() {
+            warn!("SIGHUP: there is no configuration file to read again; nothing changed");
+            return;
+        }
+        let applied = read_config(options)
+            .map_err(RunError::from)
+            .and_then(|config| self.apply(Plan::new(config, netlink)?, netlink));
+        match applied {
+            Ok(()) => {
+                self.say_segments();
+                info!("the configuration was read again");
+            }
+            Err(error) => error!("SIGHUP: {error}; the segments that there are go on"),
+        }
     }
 
     fn say_ready(&self) {
-        for Segment { plan, .. } in &self.state.segments {
+        self.say_segments();
+        info!("ready");
+        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+            warn!(%error, "cannot tell the service manager that the endpoint is ready");
+        }
+    }
+
+    fn say_segments(&self) {
+        for Segment { plan, .. } in &*self.state.segments() {
             let options = &plan.options;
             info!(
                 segment = options.name,
@@ -239,10 +261,6 @@ impl Running {
                 options.rules.encapsulation,
                 self.state.underlay.local,
             );
-        }
-        info!("ready");
-        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-            warn!(%error, "cannot tell the service manager that the endpoint is ready");
         }
     }
 
@@ -264,14 +282,14 @@ impl Running {
         }
     }
 
-    fn segment(&self, id: SegmentId) -> Option<&Segment> {
-        self.state.segments.iter().find(|segment| segment.id == id)
+    fn segment(&self, id: SegmentId) -> Option<Segment> {
+        self.state.segments().iter().find(|segment| segment.id == id).cloned()
     }
 
     /// Attaches to TAPs that were away and are there again; an error when one has been away for too long.
     async fn bring_back_taps(&mut self) -> Result<(), RunError> {
         for (id, since) in self.away.clone() {
-            let Some(segment) = self.segment(id).cloned() else { continue };
+            let Some(segment) = self.segment(id) else { continue };
             let options = segment.plan.options.clone();
             if self.watch.index_of(&options.tap).is_some() {
                 let plan = segment.plan.clone();
@@ -334,150 +352,5 @@ impl Running {
             warn!("the worker had panicked");
         }
         self.taps.clear();
-    }
-}
-
-/// The segment with its flood list and static rows.
-fn add_segment(endpoint: &Endpoint, planned: &PlannedSegment, origin: Instant) -> Result<SegmentId, ControlError> {
-    let options = &planned.options;
-    let id = endpoint.add_segment(options.rules.clone())?;
-    for remote in &options.flood {
-        endpoint.add_flood(id, *remote)?;
-    }
-    for (mac, remote) in &options.forwards {
-        endpoint.add_forward(id, *mac, *remote, origin.elapsed())?;
-    }
-    for (ip, mac) in &options.neighbors {
-        endpoint.add_neighbor(id, *ip, *mac)?;
-    }
-    Ok(id)
-}
-
-/// Makes the TAP or attaches to it, and sets what is not as it should be.
-fn open_tap(planned: &PlannedSegment, netlink: &Netlink) -> Result<Tap, TapProblem> {
-    let options = &planned.options;
-    let tap = Tap::open(&options.tap)?;
-    let set = |what| move |error| TapProblem::Set { what, error };
-    let link = netlink.link(&options.tap)?.ok_or(Errno::NODEV).map_err(|error| TapProblem::Other(error.into()))?;
-    if link.mtu != u32::from(options.rules.mtu) {
-        netlink.set_mtu(link.index, options.rules.mtu.into()).map_err(set("MTU"))?;
-    }
-    if let Some(mac) = options.rules.mac
-        && link.mac != Some(mac)
-    {
-        netlink.set_mac(link.index, mac).map_err(set("MAC address"))?;
-    }
-    if !link.up {
-        netlink.set_up(link.index).map_err(set("state"))?;
-    }
-    for address in &options.addresses {
-        netlink.add_address(link.index, *address).map_err(set("addresses"))?;
-    }
-    Ok(tap)
-}
-
-/// All sockets on the underlay.
-struct Sockets {
-    pools: Arc<[SenderPool]>,
-    receivers: Arc<[Receiver]>,
-}
-
-impl Sockets {
-    /// One receiving socket for each port, one for each group and port, and one pool for each kind of sending.
-    fn open(underlay: &Underlay, segments: &[Segment]) -> Result<Self, RunError> {
-        let mut receivers: Vec<Receiver> = Vec::new();
-        let mut pools: Vec<SenderPool> = Vec::new();
-        for Segment { plan, .. } in segments {
-            let port = plan.options.rules.port;
-            let groups = plan.options.flood.iter().filter(|address| address.is_multicast()).map(|group| Some(*group));
-            for group in std::iter::once(None).chain(groups) {
-                if receivers.iter().any(|receiver| (receiver.port, receiver.group) == (port, group)) {
-                    continue;
-                }
-                let socket = match group {
-                    None => underlay.receiver(port),
-                    Some(group) => underlay.group_receiver(group, port),
-                };
-                let socket = socket.map_err(|error| RunError::Listen {
-                    address: group.unwrap_or(underlay.local),
-                    port,
-                    reason: match Errno::from_io_error(&error) {
-                        Some(Errno::ADDRINUSE) => "a kernel tunnel device or another program has it".to_owned(),
-                        _ => error.to_string(),
-                    },
-                })?;
-                receivers.push(Receiver { socket, port, group });
-            }
-            let options = plan.send_options();
-            if !pools.iter().any(|pool| pool.options == options) {
-                let address = underlay.local;
-                pools.push(SenderPool::open(underlay, options).map_err(|error| RunError::Send { address, error })?);
-            }
-        }
-        Ok(Self { pools: pools.into(), receivers: receivers.into() })
-    }
-
-    fn pool_of(&self, planned: &PlannedSegment) -> usize {
-        let options = planned.send_options();
-        self.pools.iter().position(|pool| pool.options == options).unwrap_or(0)
-    }
-
-    fn rebind(&self, underlay: &Underlay) -> io::Result<()> {
-        for socket in self.pools.iter().flat_map(|pool| &pool.sockets) {
-            underlay.rebind(socket)?;
-        }
-        for receiver in &*self.receivers {
-            underlay.rebind(&receiver.socket)?;
-            if let Some(group) = receiver.group {
-                underlay.join(&receiver.socket, group)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Watches for an interface that goes and comes back as a new one of the same name.
-struct InterfaceWatch {
-    name: String,
-    /// Any socket can be asked for interfaces.
-    socket: UdpSocket,
-    index: Option<u32>,
-    /// The last index that sockets were bound to.
-    bound: Option<u32>,
-}
-
-enum Change {
-    Gone,
-    New(u32),
-}
-
-impl InterfaceWatch {
-    fn new(name: String) -> io::Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        let index = name_to_index(&socket, &name).ok();
-        Ok(Self { name, socket, index, bound: index })
-    }
-
-    fn index_of(&self, name: &str) -> Option<u32> {
-        name_to_index(&self.socket, name).ok()
-    }
-
-    /// What has happened since the last look.
-    fn look(&mut self) -> Option<Change> {
-        let index = self.index_of(&self.name);
-        let was_there = std::mem::replace(&mut self.index, index).is_some();
-        match index {
-            None => was_there.then_some(Change::Gone),
-            Some(index) if self.bound == Some(index) => None,
-            Some(index) => {
-                self.bound = Some(index);
-                Some(Change::New(index))
-            }
-        }
-    }
-
-    /// The sockets are not bound to it after all.
-    fn forget(&mut self) {
-        self.bound = None;
     }
 }

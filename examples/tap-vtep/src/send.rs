@@ -30,8 +30,7 @@ pub(crate) struct Outgoing {
     pub(crate) frame: usize,
     pub(crate) remote: RemoteId,
     pub(crate) destination: SockAddr,
-    /// Which pool, and which of its sockets.
-    pub(crate) pool: usize,
+    /// Which socket of the pool.
     pub(crate) socket: usize,
     pub(crate) traffic_class: u8,
     pub(crate) ttl: u8,
@@ -81,7 +80,7 @@ impl SendBatch {
     /// Sends everything, and tells the outcome of each datagram once. `payload` gives the bytes of a frame, tunnel header first.
     pub(crate) fn flush<'a>(
         &mut self,
-        pools: &[SenderPool],
+        pool: &SenderPool,
         payload: impl Fn(usize) -> &'a [u8],
         mut outcome: impl FnMut(&Outgoing, Outcome),
     ) {
@@ -89,18 +88,14 @@ impl SendBatch {
         self.order.clear();
         self.order.extend(0..self.outgoing.len());
         let outgoing = &self.outgoing;
-        let key = |index: &usize| (outgoing[*index].pool, outgoing[*index].socket, *index);
+        let key = |index: &usize| (outgoing[*index].socket, *index);
         if !self.order.is_sorted_by_key(key) {
             self.order.sort_unstable_by_key(key);
         }
         let mut done = 0;
         while done < self.order.len() {
-            let first = &self.outgoing[self.order[done]];
-            let (pool, socket) = (first.pool, first.socket);
-            let run = self.order[done..]
-                .iter()
-                .take_while(|index| (self.outgoing[**index].pool, self.outgoing[**index].socket) == (pool, socket))
-                .count();
+            let socket = self.outgoing[self.order[done]].socket;
+            let run = self.order[done..].iter().take_while(|index| self.outgoing[**index].socket == socket).count();
             for place in 0..run {
                 let outgoing = &self.outgoing[self.order[done + place]];
                 let bytes = payload(outgoing.frame);
@@ -114,7 +109,7 @@ impl SendBatch {
                 write_control(header, &mut self.controls[place], outgoing);
             }
             let (order, outgoing) = (&self.order[done..], &self.outgoing);
-            send_all(&mut System(pools[pool].sockets[socket].as_fd()), &mut self.messages[..run], |place, result| {
+            send_all(&mut System(pool.sockets[socket].as_fd()), &mut self.messages[..run], |place, result| {
                 outcome(&outgoing[order[place]], result);
             });
             done += run;

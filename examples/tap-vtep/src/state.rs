@@ -2,6 +2,7 @@
 
 use std::{
     net::IpAddr,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -20,8 +21,9 @@ use crate::{
 pub(crate) struct State {
     pub(crate) endpoint: Endpoint,
     pub(crate) underlay: Underlay,
-    pub(crate) underlay_mtu: u32,
-    pub(crate) segments: Vec<Segment>,
+    underlay_mtu: u32,
+    /// A change puts a new list in the place of the old one.
+    segments: RwLock<Arc<[Segment]>>,
     /// Where `now` counts from.
     pub(crate) origin: Instant,
 }
@@ -40,14 +42,44 @@ impl Segment {
 }
 
 impl State {
+    pub(crate) fn new(endpoint: Endpoint, underlay: Underlay, underlay_mtu: u32, origin: Instant) -> Self {
+        Self { endpoint, underlay, underlay_mtu, segments: RwLock::new(Arc::new([])), origin }
+    }
+
+    /// The segments that are served now.
+    pub(crate) fn segments(&self) -> Arc<[Segment]> {
+        Arc::clone(&self.segments.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_segments(&self, segments: Vec<Segment>) {
+        *self.segments.write().unwrap_or_else(PoisonError::into_inner) = segments.into();
+    }
+
     pub(crate) fn now(&self) -> Duration {
         self.origin.elapsed()
     }
 
     pub(crate) fn answer(&self, request: Request) -> Response {
-        self.try_answer(request).unwrap_or_else(Response::wrong)
+        self.view().try_answer(request).unwrap_or_else(Response::wrong)
     }
 
+    /// One line for each segment, and one for what belongs to none where there was something: said at the end.
+    pub(crate) fn summary(&self) -> Vec<String> {
+        self.view().summary()
+    }
+
+    fn view(&self) -> View<'_> {
+        View { state: self, segments: self.segments() }
+    }
+}
+
+/// The running endpoint with the segments that it had when the question came.
+struct View<'a> {
+    state: &'a State,
+    segments: Arc<[Segment]>,
+}
+
+impl View<'_> {
     fn try_answer(&self, request: Request) -> Result<Response, String> {
         let refused = |error: ControlError| error.to_string();
         let done = Ok(Response::Done(Value::Null));
@@ -55,10 +87,12 @@ impl State {
             Request::Show { what, segment } => self.show(what, segment.as_deref()).map(Response::Done),
             Request::FdbAdd { mac, remote, segment } => {
                 let segment = self.one(segment.as_deref())?;
-                self.endpoint.add_forward(segment.id, mac, remote, self.now()).map_err(|error| match error {
-                    ControlError::InvalidMac => format!("{mac} is not a unicast MAC address"),
-                    error => format!("{remote}: {error}"),
-                })?;
+                self.state.endpoint.add_forward(segment.id, mac, remote, self.state.now()).map_err(
+                    |error| match error {
+                        ControlError::InvalidMac => format!("{mac} is not a unicast MAC address"),
+                        error => format!("{remote}: {error}"),
+                    },
+                )?;
                 done
             }
             Request::FdbDel { mac, remote, segment } => {
@@ -69,22 +103,22 @@ impl State {
                     return Err(format!("{mac} is not behind {remote} in segment {}", segment.name()));
                 }
                 let missing = |_| format!("segment {} has no row for {mac}", segment.name());
-                self.endpoint.remove_forward(segment.id, mac).map_err(missing)?;
+                self.state.endpoint.remove_forward(segment.id, mac).map_err(missing)?;
                 done
             }
             Request::FdbFlush { segment, remote, learned } => {
                 let segment = segment.as_deref().map(|name| self.named(name)).transpose()?;
-                self.endpoint.flush(segment.map(|segment| segment.id), remote, learned).map_err(
-                    |error| match remote {
+                self.state.endpoint.flush(segment.map(|segment| segment.id), remote, learned).map_err(|error| {
+                    match remote {
                         Some(remote) => format!("{remote}: {error}"),
                         None => error.to_string(),
-                    },
-                )?;
+                    }
+                })?;
                 done
             }
             Request::NeighborAdd { ip, mac, segment } => {
                 let segment = self.one(segment.as_deref())?;
-                self.endpoint.add_neighbor(segment.id, ip, mac).map_err(|error| match error {
+                self.state.endpoint.add_neighbor(segment.id, ip, mac).map_err(|error| match error {
                     ControlError::InvalidMac => format!("{mac} is not a unicast MAC address"),
                     error => format!("{ip}: {error}"),
                 })?;
@@ -92,12 +126,12 @@ impl State {
             }
             Request::NeighborDel { ip, mac, segment } => {
                 let segment = self.one(segment.as_deref())?;
-                let row = self.endpoint.neighbor(segment.id, ip);
+                let row = self.state.endpoint.neighbor(segment.id, ip);
                 let row = row.ok_or_else(|| format!("segment {} has no row for {ip}", segment.name()))?;
                 if mac.is_some_and(|mac| mac != row.mac) {
                     return Err(format!("{ip} is at {} in segment {}", row.mac, segment.name()));
                 }
-                self.endpoint.remove_neighbor(segment.id, ip).map_err(refused)?;
+                self.state.endpoint.remove_neighbor(segment.id, ip).map_err(refused)?;
                 done
             }
         }
@@ -105,7 +139,7 @@ impl State {
 
     /// The segment of this name; without a name, the only one.
     fn one(&self, name: Option<&str>) -> Result<&Segment, String> {
-        match (name, self.segments.as_slice()) {
+        match (name, &*self.segments) {
             (Some(name), _) => self.named(name),
             (None, [only]) => Ok(only),
             (None, _) => Err(format!("which segment? --segment with one of {}", self.names())),
@@ -126,14 +160,14 @@ impl State {
     }
 
     fn row(&self, segment: SegmentId, mac: overlay_types::MacAddr) -> Option<IpAddr> {
-        self.endpoint.remote_address(self.endpoint.forward(segment, mac)?.remote)
+        self.state.endpoint.remote_address(self.state.endpoint.forward(segment, mac)?.remote)
     }
 
     fn rows(&self) -> Vec<vtep::Row> {
         let mut rows = Vec::new();
         let mut cursor = Some(Cursor::default());
         while let Some(from) = cursor {
-            let (page, next) = self.endpoint.forwards(from, 4096, self.now());
+            let (page, next) = self.state.endpoint.forwards(from, 4096, self.state.now());
             rows.extend(page);
             cursor = next;
         }
@@ -150,7 +184,7 @@ impl State {
             Shown::Remotes => self.remotes(only),
             Shown::Stats => json!({
                 "segments": shown.iter().map(|segment| self.statistics(segment)).collect::<Value>(),
-                "drops": drops(&self.endpoint.drops()),
+                "drops": drops(&self.state.endpoint.drops()),
             }),
         })
     }
@@ -165,10 +199,10 @@ impl State {
             "port": rules.port,
             "tap": options.tap,
             "mtu": rules.mtu,
-            "local": self.underlay.local,
-            "flood": self.endpoint.flood(segment.id),
+            "local": self.state.underlay.local,
+            "flood": self.state.endpoint.flood(segment.id),
             "learning": rules.learning,
-            "entries": self.endpoint.entries(segment.id),
+            "entries": self.state.endpoint.entries(segment.id),
         })
     }
 
@@ -180,7 +214,7 @@ impl State {
             json!({
                 "segment": self.name_of(row.segment),
                 "mac": row.mac,
-                "remote": self.endpoint.remote_address(row.remote),
+                "remote": self.state.endpoint.remote_address(row.remote),
                 "state": match row.state {
                     RowState::Static => "static",
                     RowState::Registry => "registry",
@@ -196,7 +230,7 @@ impl State {
         let mut rows: Vec<NeighborRow> = Vec::new();
         loop {
             let after = rows.last().map(|row| (row.segment, row.address));
-            let page = self.endpoint.neighbors(after, 4096);
+            let page = self.state.endpoint.neighbors(after, 4096);
             if page.is_empty() {
                 break;
             }
@@ -218,7 +252,7 @@ impl State {
     }
 
     fn remotes(&self, only: Option<SegmentId>) -> Value {
-        let remotes = self.endpoint.remotes(self.now()).into_iter();
+        let remotes = self.state.endpoint.remotes(self.state.now()).into_iter();
         let remotes = remotes.filter(|remote| only.is_none_or(|only| remote.segments.contains(&only)));
         let remote = |remote: vtep::RemoteStatus| {
             json!({
@@ -226,7 +260,7 @@ impl State {
                 "segments": remote.segments.iter().map(|id| self.name_of(*id)).collect::<Vec<_>>(),
                 "tx_packets": remote.tx_packets,
                 "rx_packets": remote.rx_packets,
-                "mtu": self.underlay_mtu,
+                "mtu": self.state.underlay_mtu,
                 "last_heard_s": remote.last_heard.map(|heard| heard.as_secs()),
             })
         };
@@ -234,7 +268,7 @@ impl State {
     }
 
     fn statistics(&self, segment: &Segment) -> Value {
-        let statistics = self.endpoint.statistics(segment.id).unwrap_or_default();
+        let statistics = self.state.endpoint.statistics(segment.id).unwrap_or_default();
         let SegmentStatistics {
             tx_frames, tx_bytes, rx_frames, rx_bytes, flooded, drops: dropped, not_learned, ..
         } = statistics;
@@ -255,8 +289,7 @@ impl State {
         })
     }
 
-    /// One line for each segment, and one for what belongs to none where there was something: said at the end.
-    pub(crate) fn summary(&self) -> Vec<String> {
+    fn summary(&self) -> Vec<String> {
         let counts = |drops: &DropCounts| {
             let words: Vec<_> = drops
                 .iter()
@@ -266,7 +299,7 @@ impl State {
             if words.is_empty() { "dropped nothing".to_owned() } else { format!("dropped: {}", words.join(", ")) }
         };
         let segment = |segment: &Segment| {
-            let statistics = self.endpoint.statistics(segment.id).unwrap_or_default();
+            let statistics = self.state.endpoint.statistics(segment.id).unwrap_or_default();
             format!(
                 "segment {}: sent {} frames ({} bytes), delivered {} frames ({} bytes), {}",
                 segment.name(),
@@ -278,7 +311,7 @@ impl State {
             )
         };
         let mut lines: Vec<_> = self.segments.iter().map(segment).collect();
-        let drops = self.endpoint.drops();
+        let drops = self.state.endpoint.drops();
         if drops.total() > 0 {
             lines.push(format!("of no segment: {}", counts(&drops)));
         }

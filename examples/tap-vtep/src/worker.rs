@@ -11,7 +11,7 @@ use rustix::{
     event::{EventfdFlags, epoll, eventfd},
     io::Errno,
 };
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{mpsc::UnboundedSender, oneshot};
 use tracing::warn;
 use vtep::{DataLane, DropReason, Encapsulation, Received, SegmentId, TapVerdict, UnderlayVerdict};
 
@@ -43,8 +43,16 @@ pub(crate) enum Event {
 
 /// What the control thread tells the worker.
 pub(crate) enum Command {
+    /// Serve one more segment.
+    AddSegment(SegmentId, Tap, Arc<SenderPool>),
+    /// Serve it no more, and say when that is so.
+    RemoveSegment(SegmentId, oneshot::Sender<()>),
     /// The segment has a TAP again.
     ReplaceTap(SegmentId, Tap),
+    /// Serve one more socket.
+    AddReceiver(Arc<Receiver>),
+    /// Serve it no more.
+    RemoveReceiver(Arc<Receiver>),
     Stop,
 }
 
@@ -68,18 +76,14 @@ struct Port {
     segment: SegmentId,
     /// `None` while the TAP is away.
     tap: Option<Tap>,
-    /// Which of the pools sends for it.
-    pool: usize,
+    /// Who sends for it.
+    pool: Arc<SenderPool>,
 }
 
 /// What a worker serves.
 pub(crate) struct Work {
     pub(crate) lane: DataLane,
     pub(crate) underlay: Underlay,
-    /// Each segment with its TAP and the number of its pool.
-    pub(crate) taps: Vec<(SegmentId, Tap, usize)>,
-    pub(crate) pools: Arc<[SenderPool]>,
-    pub(crate) receivers: Arc<[Receiver]>,
     /// Where `now` counts from.
     pub(crate) origin: Instant,
     pub(crate) events: UnboundedSender<Event>,
@@ -89,11 +93,10 @@ pub(crate) struct Work {
 pub(crate) struct Worker {
     lane: DataLane,
     underlay: Underlay,
-    ports: Vec<Port>,
-    /// By segment id: its place in `ports`.
-    port_of: Vec<Option<usize>>,
-    pools: Arc<[SenderPool]>,
-    receivers: Arc<[Receiver]>,
+    /// By segment id.
+    ports: Vec<Option<Port>>,
+    /// A place is free again when its socket is served no more.
+    receivers: Vec<Option<Arc<Receiver>>>,
     origin: Instant,
     events: UnboundedSender<Event>,
     epoll: OwnedFd,
@@ -119,26 +122,11 @@ impl Worker {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
-        let mut ports = Vec::with_capacity(work.taps.len());
-        let mut port_of = Vec::new();
-        for (segment, tap, pool) in work.taps {
-            epoll::add(&epoll, &tap, epoll::EventData::new_u64(ports.len() as u64), epoll::EventFlags::IN)?;
-            let place = segment.get() as usize;
-            port_of.resize(port_of.len().max(place + 1), None);
-            port_of[place] = Some(ports.len());
-            ports.push(Port { segment, tap: Some(tap), pool });
-        }
-        for (index, receiver) in work.receivers.iter().enumerate() {
-            let data = epoll::EventData::new_u64(FIRST_RECEIVER + index as u64);
-            epoll::add(&epoll, receiver, data, epoll::EventFlags::IN)?;
-        }
         Ok(Self {
             lane: work.lane,
             underlay: work.underlay,
-            ports,
-            port_of,
-            pools: work.pools,
-            receivers: work.receivers,
+            ports: Vec::new(),
+            receivers: Vec::new(),
             origin: work.origin,
             events: work.events,
             epoll,
@@ -172,6 +160,8 @@ impl Worker {
                     if !self.obey() {
                         return false;
                     }
+                    // A segment that was just added may have the number of one that this lane still sees.
+                    self.lane.refresh();
                 }
                 receiver if receiver >= FIRST_RECEIVER => self.serve_receiver((receiver - FIRST_RECEIVER) as usize),
                 port => self.serve_tap(port as usize),
@@ -187,45 +177,94 @@ impl Worker {
         for command in commands {
             match command {
                 Command::Stop => return false,
+                Command::AddSegment(segment, tap, pool) => self.add_segment(segment, tap, pool),
+                Command::RemoveSegment(segment, done) => {
+                    self.remove_segment(segment);
+                    // Whoever asked may have gone.
+                    let _ = done.send(());
+                }
                 Command::ReplaceTap(segment, tap) => self.replace_tap(segment, tap),
+                Command::AddReceiver(receiver) => self.add_receiver(receiver),
+                Command::RemoveReceiver(receiver) => self.remove_receiver(&receiver),
             }
         }
         true
     }
 
-    fn replace_tap(&mut self, segment: SegmentId, tap: Tap) {
-        let Some(place) = self.port_of.get(segment.get() as usize).copied().flatten() else { return };
-        match epoll::add(&self.epoll, &tap, epoll::EventData::new_u64(place as u64), epoll::EventFlags::IN) {
-            Ok(()) => self.ports[place].tap = Some(tap),
-            Err(_) => self.tap_gone(place),
+    fn port(&mut self, segment: SegmentId) -> Option<&mut Port> {
+        self.ports.get_mut(segment.get() as usize)?.as_mut()
+    }
+
+    fn add_segment(&mut self, segment: SegmentId, tap: Tap, pool: Arc<SenderPool>) {
+        let place = segment.get() as usize;
+        if self.ports.len() <= place {
+            self.ports.resize_with(place + 1, || None);
+        }
+        self.ports[place] = Some(Port { segment, tap: None, pool });
+        self.replace_tap(segment, tap);
+    }
+
+    fn remove_segment(&mut self, segment: SegmentId) {
+        if let Some(port) = self.ports.get_mut(segment.get() as usize).and_then(Option::take)
+            && let Some(tap) = port.tap
+        {
+            // The control thread may hold the same file, and then closing ours would leave it in the set.
+            let _ = epoll::delete(&self.epoll, &tap);
         }
     }
 
-    fn tap_gone(&mut self, place: usize) {
-        let port = &mut self.ports[place];
+    fn replace_tap(&mut self, segment: SegmentId, tap: Tap) {
+        let data = epoll::EventData::new_u64(segment.get().into());
+        let added = epoll::add(&self.epoll, &tap, data, epoll::EventFlags::IN);
+        let Some(port) = self.port(segment) else { return };
+        port.tap = Some(tap);
+        if added.is_err() {
+            self.tap_gone(segment);
+        }
+    }
+
+    fn tap_gone(&mut self, segment: SegmentId) {
+        let Some(port) = self.port(segment) else { return };
         if let Some(tap) = port.tap.take() {
-            // Closing it takes it out of the set, too.
             let _ = epoll::delete(&self.epoll, &tap);
         }
         // Nobody listens any more only while everything ends.
-        let _ = self.events.send(Event::TapGone(port.segment));
+        let _ = self.events.send(Event::TapGone(segment));
+    }
+
+    fn add_receiver(&mut self, receiver: Arc<Receiver>) {
+        let place = self.receivers.iter().position(Option::is_none).unwrap_or(self.receivers.len());
+        let data = epoll::EventData::new_u64(FIRST_RECEIVER + place as u64);
+        if let Err(error) = epoll::add(&self.epoll, &receiver, data, epoll::EventFlags::IN) {
+            warn!(%error, port = receiver.port, "cannot wait for datagrams");
+            return;
+        }
+        if place == self.receivers.len() {
+            self.receivers.push(None);
+        }
+        self.receivers[place] = Some(receiver);
+    }
+
+    fn remove_receiver(&mut self, receiver: &Arc<Receiver>) {
+        for place in &mut self.receivers {
+            if place.as_ref().is_some_and(|other| Arc::ptr_eq(other, receiver)) {
+                let _ = epoll::delete(&self.epoll, receiver);
+                *place = None;
+            }
+        }
     }
 
     /// One batch of frames from a TAP.
     fn serve_tap(&mut self, place: usize) {
         let now = self.origin.elapsed();
-        let (segment, pool) = (self.ports[place].segment, self.ports[place].pool);
+        // It may have been removed since the wait.
+        let Some(Some(Port { segment, tap: Some(tap), pool })) = self.ports.get(place) else { return };
+        let segment = *segment;
         self.read.clear();
         let mut is_gone = false;
-        let Some(tap) = &self.ports[place].tap else { return };
-        let mut batch = Batch {
-            outgoing: &mut self.outgoing,
-            pools: &self.pools,
-            lane: &self.lane,
-            complaints: &mut self.complaints,
-            now,
-        };
-        while self.read.len() < BATCH {
+        let mut batch =
+            Batch { outgoing: &mut self.outgoing, pool, lane: &self.lane, complaints: &mut self.complaints, now };
+        for _ in 0..BATCH {
             let index = self.read.len();
             let slot = &mut self.frames[slot(index)];
             let length = match tap.read(&mut slot[HEADROOM..]) {
@@ -241,7 +280,7 @@ impl Worker {
             let TapVerdict::Send(encapsulated) = self.lane.from_tap(segment, &frame[..length], now) else { continue };
             header.copy_from_slice(encapsulated.header());
             self.read.push(Read { length, flooded: encapsulated.is_flooded(), was_sent: false, failure: None });
-            let socket = self.pools[pool].choose(encapsulated.source_port());
+            let socket = pool.choose(encapsulated.source_port());
             for destination in encapsulated.destinations() {
                 if batch.outgoing.is_full() {
                     batch.flush(&self.frames, &mut self.read);
@@ -252,7 +291,6 @@ impl Worker {
                     destination: send::socket_address(
                         self.underlay.socket_address(destination.address, destination.port),
                     ),
-                    pool,
                     socket,
                     traffic_class: encapsulated.traffic_class,
                     ttl: encapsulated.ttl,
@@ -268,13 +306,13 @@ impl Worker {
             }
         }
         if is_gone {
-            self.tap_gone(place);
+            self.tap_gone(segment);
         }
     }
 
     /// One batch of datagrams from a socket.
     fn serve_receiver(&mut self, index: usize) {
-        let receiver = &self.receivers[index];
+        let Some(Some(receiver)) = self.receivers.get(index) else { return };
         // Nothing there after all, or an error of something sent earlier: the next datagram is not worse for it.
         let Ok(count) = self.incoming.receive(receiver.as_fd()) else { return };
         let now = self.origin.elapsed();
@@ -291,8 +329,8 @@ impl Worker {
             else {
                 continue;
             };
-            let place = self.port_of.get(segment.get() as usize).copied().flatten();
-            let Some((place, tap)) = place.and_then(|place| Some((place, self.ports[place].tap.as_ref()?))) else {
+            let port = self.ports.get(segment.get() as usize).and_then(Option::as_ref);
+            let Some(tap) = port.and_then(|port| port.tap.as_ref()) else {
                 self.lane.dropped(Some(segment), DropReason::Socket);
                 continue;
             };
@@ -301,15 +339,15 @@ impl Worker {
                 Err(error) => {
                     self.lane.dropped(Some(segment), DropReason::Socket);
                     if error == Errno::BADFD {
-                        gone = Some(place);
+                        gone = Some(segment);
                     } else if self.complaints.is_new(error, now) {
                         warn!(%error, "the TAP does not take frames; they are counted as drops (socket)");
                     }
                 }
             }
         }
-        if let Some(place) = gone {
-            self.tap_gone(place);
+        if let Some(segment) = gone {
+            self.tap_gone(segment);
         }
     }
 }
@@ -332,7 +370,7 @@ fn slot(index: usize) -> std::ops::Range<usize> {
 /// What sending a batch takes.
 struct Batch<'a> {
     outgoing: &'a mut SendBatch,
-    pools: &'a [SenderPool],
+    pool: &'a SenderPool,
     lane: &'a DataLane,
     complaints: &'a mut Complaints,
     now: Duration,
@@ -346,7 +384,7 @@ impl Batch<'_> {
             *length = read.length;
         }
         let payload = |index: usize| &frames[slot(index)][..HEADROOM + lengths[index]];
-        self.outgoing.flush(self.pools, payload, |outgoing, outcome| match outcome {
+        self.outgoing.flush(self.pool, payload, |outgoing, outcome| match outcome {
             Ok(()) => {
                 read[outgoing.frame].was_sent = true;
                 self.lane.sent_to(outgoing.remote);

@@ -77,16 +77,15 @@ impl Bed {
         let options = SendOptions { df: true, udp_checksum: true, source_ports: 49152..=65535 };
         let receiver = Receiver { socket: underlay.receiver(port).unwrap(), port, group: None };
         let (sender, events) = unbounded_channel();
-        let worker = Worker::new(Work {
+        let mut worker = Worker::new(Work {
             lane: endpoint.lane().unwrap(),
             underlay: underlay.clone(),
-            taps: vec![(segment, Tap::from_fd(tap), 0)],
-            pools: vec![SenderPool::open(&underlay, options).unwrap()].into(),
-            receivers: vec![receiver].into(),
             origin: Instant::now(),
             events: sender,
         })
         .unwrap();
+        worker.add_segment(segment, Tap::from_fd(tap), Arc::new(SenderPool::open(&underlay, options).unwrap()));
+        worker.add_receiver(Arc::new(receiver));
         Self { worker, endpoint, segment, guest, peer, port, events }
     }
 

@@ -1,0 +1,246 @@
+//! Makes what a plan says, as far as it is not there already: at the start everything, later what a configuration changed.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use overlay_types::MacAddr;
+use rustix::io::Errno;
+use tokio::sync::oneshot;
+use tracing::warn;
+use vtep::{ControlError, Endpoint, SegmentId};
+
+use crate::{
+    netlink::Netlink,
+    plan::{Plan, PlannedSegment},
+    run::{RunError, Running, TapProblem},
+    state::Segment,
+    tap::Tap,
+    worker::Command,
+};
+
+impl Running {
+    /// Brings what runs in line with `plan`.
+    ///
+    /// What can fail for reasons outside (a TAP that another program holds, a port that is taken) comes first; on such an
+    /// error nothing has changed. Segments that stay keep their TAP, their learned rows and their counters.
+    pub(crate) fn apply(&mut self, plan: Plan, netlink: &Netlink) -> Result<(), RunError> {
+        let underlay = &self.state.underlay;
+        if (plan.underlay.local, &plan.underlay.device) != (underlay.local, &underlay.device) {
+            return Err(RunError::OtherUnderlay);
+        }
+        let old = self.state.segments();
+        let stays = |new: &PlannedSegment| {
+            old.iter().find(|segment| segment.name() == new.options.name && is_same(&segment.plan, new)).cloned()
+        };
+        let planned: Vec<_> = plan.segments.into_iter().map(|new| (stays(&new), new)).collect();
+        let gone: Vec<_> = (old.iter())
+            .filter(|segment| !planned.iter().any(|(stays, _)| stays.as_ref().is_some_and(|s| s.id == segment.id)))
+            .cloned()
+            .collect();
+
+        let all: Vec<_> = planned.iter().map(|(_, new)| new.clone()).collect();
+        let sockets = self.sockets.for_segments(underlay, &all)?;
+        let mut taps: BTreeMap<String, Tap> = BTreeMap::new();
+        for (_, new) in planned.iter().filter(|(stays, _)| stays.is_none()) {
+            // One that a segment gives up is taken over with whatever hangs on it.
+            let held = gone.iter().find(|segment| segment.plan.options.tap == new.options.tap);
+            let tap = match held.and_then(|segment| self.taps.get(&segment.id)) {
+                Some(tap) => tap.try_clone().map_err(TapProblem::Other),
+                None => Tap::open(&new.options.tap).map_err(TapProblem::from),
+            };
+            let tap = tap.and_then(|tap| {
+                let before = held.map(|segment| &segment.plan);
+                configure_tap(before, new, netlink)?;
+                Ok(tap)
+            });
+            taps.insert(new.options.tap.clone(), tap.map_err(|reason| tap_error(new, reason))?);
+        }
+
+        for segment in gone {
+            let (done, is_done) = oneshot::channel();
+            self.worker.send(Command::RemoveSegment(segment.id, done));
+            // Its number may be used again only when the worker has let go of it; a worker that has ended has.
+            let _ = is_done.blocking_recv();
+            let _ = self.state.endpoint.remove_segment(segment.id);
+            self.taps.remove(&segment.id);
+            self.away.remove(&segment.id);
+        }
+        for receiver in &self.sockets.receivers {
+            if !sockets.receivers.iter().any(|other| Arc::ptr_eq(other, receiver)) {
+                self.worker.send(Command::RemoveReceiver(Arc::clone(receiver)));
+            }
+        }
+        for receiver in &sockets.receivers {
+            if !self.sockets.receivers.iter().any(|other| Arc::ptr_eq(other, receiver)) {
+                self.worker.send(Command::AddReceiver(Arc::clone(receiver)));
+            }
+        }
+        self.sockets = sockets;
+
+        let mut segments = Vec::with_capacity(planned.len());
+        for (stays, new) in planned {
+            let id = match stays {
+                Some(segment) => {
+                    self.change(&segment, &new, netlink)?;
+                    segment.id
+                }
+                None => self.add(&new, taps.remove(&new.options.tap))?,
+            };
+            segments.push(Segment { id, plan: new });
+        }
+        self.state.set_segments(segments);
+        Ok(())
+    }
+
+    fn add(&mut self, new: &PlannedSegment, tap: Option<Tap>) -> Result<SegmentId, RunError> {
+        let refused = |error| RunError::Segment { segment: new.options.name.clone(), error };
+        let endpoint = &self.state.endpoint;
+        let id = add_segment(endpoint, new, self.state.origin).map_err(refused)?;
+        if let (Some(tap), Some(pool)) = (tap, self.sockets.pool_for(new)) {
+            let mac = tap.mac().map_err(|error| tap_error(new, TapProblem::Other(error)))?;
+            endpoint.set_mac(id, mac).map_err(refused)?;
+            self.worker.send(Command::AddSegment(id, tap.try_clone()?, Arc::clone(pool)));
+            self.taps.insert(id, tap);
+        }
+        Ok(id)
+    }
+
+    /// A segment that stays: what has changed in it.
+    fn change(&self, old: &Segment, new: &PlannedSegment, netlink: &Netlink) -> Result<(), RunError> {
+        let (id, now) = (old.id, self.state.now());
+        let before = &old.plan.options;
+        let after = &new.options;
+        if before == after {
+            return Ok(());
+        }
+        if let Err(error) = configure_tap(Some(&old.plan), new, netlink) {
+            warn!(segment = after.name, tap = after.tap, "{error}");
+        }
+        let endpoint = &self.state.endpoint;
+        let change = || {
+            endpoint.set_rules(id, after.rules.clone())?;
+            change_flood(endpoint, id, &before.flood, &after.flood)?;
+            change_forwards(endpoint, id, &before.forwards, &after.forwards, now)?;
+            change_neighbors(endpoint, id, &before.neighbors, &after.neighbors)
+        };
+        change().map_err(|error| RunError::Segment { segment: after.name.clone(), error })
+    }
+}
+
+/// Whether a segment can stay as it is on the wire and on its TAP, whatever else of it changes.
+fn is_same(old: &PlannedSegment, new: &PlannedSegment) -> bool {
+    let (before, after) = (&old.options.rules, &new.options.rules);
+    (before.encapsulation, before.vni, before.port) == (after.encapsulation, after.vni, after.port)
+        && old.options.tap == new.options.tap
+        && old.send_options() == new.send_options()
+}
+
+/// The segment with its flood list and static rows.
+fn add_segment(endpoint: &Endpoint, new: &PlannedSegment, origin: Instant) -> Result<SegmentId, ControlError> {
+    let options = &new.options;
+    let id = endpoint.add_segment(options.rules.clone())?;
+    let fill = || {
+        change_flood(endpoint, id, &[], &options.flood)?;
+        change_forwards(endpoint, id, &[], &options.forwards, origin.elapsed())?;
+        change_neighbors(endpoint, id, &[], &options.neighbors)
+    };
+    fill().inspect_err(|_| {
+        let _ = endpoint.remove_segment(id);
+    })?;
+    Ok(id)
+}
+
+fn change_flood(endpoint: &Endpoint, id: SegmentId, old: &[IpAddr], new: &[IpAddr]) -> Result<(), ControlError> {
+    for remote in new.iter().filter(|remote| !old.contains(remote)) {
+        endpoint.add_flood(id, *remote)?;
+    }
+    for remote in old.iter().filter(|remote| !new.contains(remote)) {
+        endpoint.remove_flood(id, *remote)?;
+    }
+    Ok(())
+}
+
+fn change_forwards(
+    endpoint: &Endpoint,
+    id: SegmentId,
+    old: &[(MacAddr, IpAddr)],
+    new: &[(MacAddr, IpAddr)],
+    now: Duration,
+) -> Result<(), ControlError> {
+    let (old, new): (BTreeMap<_, _>, BTreeMap<_, _>) = (old.iter().copied().collect(), new.iter().copied().collect());
+    for (mac, remote) in new.iter().filter(|(mac, remote)| old.get(mac) != Some(remote)) {
+        endpoint.add_forward(id, *mac, *remote, now)?;
+    }
+    for (mac, _) in old.iter().filter(|(mac, _)| !new.contains_key(mac)) {
+        // Somebody may have removed it by hand.
+        let _ = endpoint.remove_forward(id, *mac);
+    }
+    Ok(())
+}
+
+fn change_neighbors(
+    endpoint: &Endpoint,
+    id: SegmentId,
+    old: &[(IpAddr, MacAddr)],
+    new: &[(IpAddr, MacAddr)],
+) -> Result<(), ControlError> {
+    let (old, new): (BTreeMap<_, _>, BTreeMap<_, _>) = (old.iter().copied().collect(), new.iter().copied().collect());
+    for (ip, mac) in new.iter().filter(|(ip, mac)| old.get(ip) != Some(mac)) {
+        endpoint.add_neighbor(id, *ip, *mac)?;
+    }
+    for (ip, _) in old.iter().filter(|(ip, _)| !new.contains_key(ip)) {
+        // Somebody may have removed it by hand.
+        let _ = endpoint.remove_neighbor(id, *ip);
+    }
+    Ok(())
+}
+
+/// Makes the TAP or attaches to it, and sets what is not as it should be.
+pub(crate) fn open_tap(segment: &PlannedSegment, netlink: &Netlink) -> Result<Tap, TapProblem> {
+    let tap = Tap::open(&segment.options.tap)?;
+    configure_tap(None, segment, netlink)?;
+    Ok(tap)
+}
+
+/// Sets what is not as it should be; addresses that only `old` has are taken away.
+fn configure_tap(old: Option<&PlannedSegment>, new: &PlannedSegment, netlink: &Netlink) -> Result<(), TapProblem> {
+    let options = &new.options;
+    let before = old.map(|old| &old.options);
+    if before.is_some_and(|before| {
+        (before.rules.mtu, before.rules.mac, &before.addresses)
+            == (options.rules.mtu, options.rules.mac, &options.addresses)
+    }) {
+        // It may have been moved to another network namespace, where it cannot be reached from here.
+        return Ok(());
+    }
+    let set = |what| move |error| TapProblem::Set { what, error };
+    let link = netlink.link(&options.tap)?.ok_or_else(|| TapProblem::Other(Errno::NODEV.into()))?;
+    if link.mtu != u32::from(options.rules.mtu) {
+        netlink.set_mtu(link.index, options.rules.mtu.into()).map_err(set("MTU"))?;
+    }
+    if let Some(mac) = options.rules.mac
+        && link.mac != Some(mac)
+    {
+        netlink.set_mac(link.index, mac).map_err(set("MAC address"))?;
+    }
+    if !link.up {
+        netlink.set_up(link.index).map_err(set("state"))?;
+    }
+    for address in &options.addresses {
+        netlink.add_address(link.index, *address).map_err(set("addresses"))?;
+    }
+    for address in before.map_or(&[][..], |before| &before.addresses) {
+        if !options.addresses.contains(address) {
+            netlink.remove_address(link.index, *address).map_err(set("addresses"))?;
+        }
+    }
+    Ok(())
+}
+
+fn tap_error(segment: &PlannedSegment, reason: TapProblem) -> RunError {
+    RunError::Tap { segment: segment.options.name.clone(), tap: segment.options.tap.clone(), reason }
+}

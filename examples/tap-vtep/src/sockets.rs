@@ -1,0 +1,91 @@
+//! Which sockets the segments need: shared where segments have a port or a way of sending in common.
+
+use std::{io, net::IpAddr, sync::Arc};
+
+use rustix::io::Errno;
+
+use crate::{
+    plan::PlannedSegment,
+    run::RunError,
+    underlay::{Receiver, SenderPool, Underlay},
+};
+
+/// All sockets on the underlay: one that receives for each port, one for each group and port, and a pool for each kind of
+/// sending.
+#[derive(Clone, Default)]
+pub(crate) struct Sockets {
+    pools: Vec<Arc<SenderPool>>,
+    pub(crate) receivers: Vec<Arc<Receiver>>,
+}
+
+impl Sockets {
+    /// What these segments need: of the sockets that there are those, and new ones for the rest.
+    pub(crate) fn for_segments(&self, underlay: &Underlay, segments: &[PlannedSegment]) -> Result<Self, RunError> {
+        let mut sockets = Self::default();
+        for segment in segments {
+            let options = &segment.options;
+            let port = options.rules.port;
+            let groups = options.flood.iter().filter(|address| address.is_multicast()).map(|group| Some(*group));
+            for group in std::iter::once(None).chain(groups) {
+                let is_it = |receiver: &&Arc<Receiver>| (receiver.port, receiver.group) == (port, group);
+                if sockets.receivers.iter().any(|receiver| is_it(&receiver)) {
+                    continue;
+                }
+                let receiver = match self.receivers.iter().find(is_it) {
+                    Some(receiver) => Arc::clone(receiver),
+                    None => Arc::new(open_receiver(underlay, port, group)?),
+                };
+                sockets.receivers.push(receiver);
+            }
+            let wanted = segment.send_options();
+            if sockets.pool_for(segment).is_some() {
+                continue;
+            }
+            let pool = match self.pools.iter().find(|pool| pool.options == wanted) {
+                Some(pool) => Arc::clone(pool),
+                None => Arc::new(
+                    SenderPool::open(underlay, wanted)
+                        .map_err(|error| RunError::Send { address: underlay.local, error })?,
+                ),
+            };
+            sockets.pools.push(pool);
+        }
+        Ok(sockets)
+    }
+
+    /// Who sends for a segment.
+    pub(crate) fn pool_for(&self, segment: &PlannedSegment) -> Option<&Arc<SenderPool>> {
+        let wanted = segment.send_options();
+        self.pools.iter().find(|pool| pool.options == wanted)
+    }
+
+    /// Binds all of them to the underlay's interface again, after it has been made anew.
+    pub(crate) fn rebind(&self, underlay: &Underlay) -> io::Result<()> {
+        for socket in self.pools.iter().flat_map(|pool| &pool.sockets) {
+            underlay.rebind(socket)?;
+        }
+        for receiver in &self.receivers {
+            underlay.rebind(&receiver.socket)?;
+            if let Some(group) = receiver.group {
+                underlay.join(&receiver.socket, group)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn open_receiver(underlay: &Underlay, port: u16, group: Option<IpAddr>) -> Result<Receiver, RunError> {
+    let socket = match group {
+        None => underlay.receiver(port),
+        Some(group) => underlay.group_receiver(group, port),
+    };
+    let socket = socket.map_err(|error| RunError::Listen {
+        address: group.unwrap_or(underlay.local),
+        port,
+        reason: match Errno::from_io_error(&error) {
+            Some(Errno::ADDRINUSE) => "a kernel tunnel device or another program has it".to_owned(),
+            _ => error.to_string(),
+        },
+    })?;
+    Ok(Receiver { socket, port, group })
+}
