@@ -1,0 +1,11 @@
+//! VXLAN, Group Policy, Generic Protocol Extension, Geneve and NVGRE against tshark and scapy: 10,000 random packets of
+//! each that we encode are read by tshark, 10,000 that scapy encodes are read by us, with the same fields.
+//!
+//! `cargo test -p vxlan-wire --features peers --test peers`; on Debian it needs the packages `tshark` and
+//! `python3-scapy`, and fails without them.
+
+mod scapy;
+mod tshark;
+
+/// Packets of each encapsulation, each way.
+const PACKETS: usize = 10_000;
