@@ -32,6 +32,10 @@ impl<T, const BASE: usize> Extents<T, BASE> {
     /// The element, where its extent exists.
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
+        // Most arrays never grow beyond their first extent.
+        if index < BASE {
+            return self.extents[0].get()?.get(index);
+        }
         let (extent, offset) = Self::place(index);
         self.extents.get(extent)?.get()?.get(offset)
     }

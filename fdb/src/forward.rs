@@ -224,8 +224,8 @@ pub struct ForwardingTable {
     hash: KeyedHash,
     max_learned: usize,
     /// The place of each segment by its number, plus one; zero for none.
-    directory: Extents<AtomicU32, 4096>,
-    pub(crate) segments: Extents<Segment, 8>,
+    directory: Extents<AtomicU32, 65536>,
+    pub(crate) segments: Extents<Segment, 32>,
     pub(crate) groups: Groups,
     /// Learned rows of all segments.
     learned: AtomicUsize,
@@ -302,7 +302,8 @@ impl ForwardingTable {
     #[must_use]
     #[inline]
     pub fn lookup(&self, segment: SegmentId, mac: MacAddr) -> Option<Forward> {
-        self.resolve(self.segment(segment)?, segment, key_of(mac)).map(|(_, forward)| forward)
+        let key = key_of(mac);
+        self.resolve(self.segment(segment)?, segment, key, self.hash_of(key)).map(|(_, forward)| forward)
     }
 
     /// Learns from a frame that was received: its source address is at this remote.
@@ -316,7 +317,8 @@ impl ForwardingTable {
             place.counters.invalid_mac.fetch_add(1, Ordering::Relaxed);
             return Learn::NotLearned(NotLearned::InvalidMac);
         }
-        if let Some((hit, forward)) = self.resolve(place, segment, key_of(mac)) {
+        let key = key_of(mac);
+        if let Some((hit, forward)) = self.resolve(place, segment, key, self.hash_of(key)) {
             if forward.remote == remote {
                 if forward.state == RowState::Static || hit.value.tick() == tick(now) || hit.refresh(tick(now)) {
                     return Learn::Refreshed;
@@ -326,7 +328,7 @@ impl ForwardingTable {
                 return Learn::Owned { remote: forward.remote };
             }
         }
-        self.learn_locked(segment, key_of(mac), remote, now)
+        self.learn_locked(segment, key, remote, now)
     }
 
     /// The part of learning that changes the table.
@@ -469,8 +471,13 @@ impl ForwardingTable {
 
     /// The row of a key, where it is there for readers.
     #[inline]
-    fn resolve<'a>(&'a self, place: &'a Segment, segment: SegmentId, key: u64) -> Option<(Hit<'a>, Forward)> {
-        let hash = self.hash.word(key);
+    pub(crate) fn resolve<'a>(
+        &'a self,
+        place: &'a Segment,
+        segment: SegmentId,
+        key: u64,
+        hash: u64,
+    ) -> Option<(Hit<'a>, Forward)> {
         for _ in 0..ATTEMPTS {
             let hit = place.rows.find(hash, key)?;
             let found = self.forward_of(place, hit.value);
@@ -481,6 +488,11 @@ impl ForwardingTable {
             }
         }
         None
+    }
+
+    #[inline]
+    pub(crate) fn hash_of(&self, key: u64) -> u64 {
+        self.hash.word(key)
     }
 
     /// What a row says; `None` where a flush took it.
@@ -494,7 +506,7 @@ impl ForwardingTable {
 
     /// The row of a key under the lock. One that a flush took is swept here and now.
     fn settled_row<'a>(&self, segment: &'a Segment, writer: &mut Writer, key: u64) -> Option<(Hit<'a>, Forward)> {
-        let hit = segment.rows.find(self.hash.word(key), key)?;
+        let hit = segment.rows.find(self.hash_of(key), key)?;
         let forward = self.forward_of(segment, hit.value);
         if forward.is_none() {
             self.remove_row(segment, writer, hit);
@@ -515,7 +527,7 @@ impl ForwardingTable {
         self.sweep_before_growth(segment, writer);
         let Some(group) = writer.group(&self.groups, remote, state.kind()) else { return false };
         writer.count(&self.groups, group, state.kind());
-        let added = segment.rows.insert(key, state.value(now, group), |key| self.hash.word(key)).is_ok();
+        let added = segment.rows.insert(key, state.value(now, group), |key| self.hash_of(key)).is_ok();
         if !added {
             writer.uncount(&self.groups, group, state.kind());
         }

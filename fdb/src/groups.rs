@@ -18,22 +18,22 @@ pub(crate) enum Kind {
     Owned,
 }
 
-/// What a group says to readers: `remote(24) born(40)`, in one word.
+/// What a group says to readers: `remote + 1 (24) born(40)`, in one word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Head(u64);
 
 impl Head {
-    /// Of a group whose rows are gone. No remote has this number.
-    const DEAD: Self = Self(u64::MAX);
+    /// Of a group whose rows are gone, or that never was.
+    const DEAD: Self = Self(0);
     const BORN: u32 = 40;
 
     fn new(remote: RemoteId, born: u64) -> Self {
-        Self(u64::from(remote.get()) << Self::BORN | born & ((1 << Self::BORN) - 1))
+        Self(u64::from(remote.get() + 1) << Self::BORN | born & ((1 << Self::BORN) - 1))
     }
 
     /// The remote of the rows; `None` where they are gone.
     pub(crate) fn remote(self) -> Option<RemoteId> {
-        RemoteId::new((self.0 >> Self::BORN) as u32)
+        RemoteId::new(((self.0 >> Self::BORN) as u32).checked_sub(1)?)
     }
 
     /// The number of flushes before the group was made.
@@ -68,7 +68,7 @@ struct Numbers {
 
 /// All groups of a table, and what is known of its remotes.
 pub(crate) struct Groups {
-    by_number: Extents<Group, 64>,
+    by_number: Extents<Group, 1024>,
     remotes: Extents<RemoteUse, 64>,
     numbers: Mutex<Numbers>,
     /// Flushes so far. A group is born with this number and outlived by a flush with a larger one.

@@ -61,6 +61,7 @@ extern crate alloc;
 extern crate std;
 
 mod ageing;
+mod burst;
 mod dampening;
 mod extents;
 mod fairness;

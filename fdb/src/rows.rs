@@ -12,8 +12,12 @@
 //!
 //! A reader never waits for a writer that was stopped halfway: it looks again only after a move that was made whole.
 
+use alloc::boxed::Box;
+
+use spin::Once;
+
 use crate::{
-    extents::{self, Extents},
+    extents,
     sync::{AtomicU32, AtomicU64, Ordering},
 };
 
@@ -21,8 +25,12 @@ use crate::{
 const WIDTH: usize = 4;
 /// Buckets that a table starts with.
 const FIRST_BUCKETS: usize = 8;
-/// A table grows beyond 5 rows for 8 slots.
-const LOAD: (usize, usize) = (5, 8);
+/// The longest first array: 4 MiB.
+const LARGEST_FIRST: usize = 1 << 16;
+/// How often what there is can be doubled: to 2²⁷ rows at least.
+const DOUBLINGS: usize = 23;
+/// A table grows beyond 17 rows for 32 slots: 30 bytes for each row.
+const LOAD: (usize, usize) = (17, 32);
 /// How often a reader looks at most because rows moved while it looked: each time a writer has to complete a move within
 /// the time of a lookup.
 const ATTEMPTS: usize = 64;
@@ -133,25 +141,33 @@ impl Slot {
 }
 
 /// One cache line of rows.
-#[derive(Default, zerocopy::FromZeros, zerocopy::KnownLayout)]
-#[repr(C, align(64))]
-pub(crate) struct Bucket {
-    slots: [Slot; WIDTH],
+#[derive(Clone, Copy)]
+pub(crate) struct Bucket<'a> {
+    slots: &'a [Slot; WIDTH],
 }
 
-impl Bucket {
+impl<'a> Bucket<'a> {
     /// The row of a key, where it is here. A slot whose value is not that of its key is losing its row, or has got
     /// another one: at that moment the row was not there.
+    ///
+    /// All keys are compared before the first decision: which slot it is, nobody could foresee.
     #[inline]
-    fn find(&self, key: u64) -> Option<Hit<'_>> {
-        self.slots.iter().find_map(|slot| slot.hit(|found| found == key)).map(|(_, hit)| hit)
+    fn find(self, key: u64) -> Option<Hit<'a>> {
+        let matching = self.slots.iter().enumerate().fold(0u32, |matching, (place, slot)| {
+            matching | u32::from(slot.key.load(Ordering::Acquire) >> 16 == key) << place
+        });
+        if matching == 0 {
+            return None;
+        }
+        let slot = &self.slots[matching.trailing_zeros() as usize % WIDTH];
+        slot.hit(|found| found == key).map(|(_, hit)| hit)
     }
 
-    fn free(&self) -> Option<&Slot> {
+    fn free(self) -> Option<&'a Slot> {
         self.slots.iter().find(|slot| slot.key() == 0)
     }
 
-    fn rows(&self) -> impl Iterator<Item = (u64, Hit<'_>)> {
+    fn rows(self) -> impl Iterator<Item = (u64, Hit<'a>)> {
         self.slots.iter().filter_map(|slot| slot.hit(|key| key != 0))
     }
 }
@@ -196,21 +212,110 @@ impl Hit<'_> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NoPlace;
 
-/// How many buckets there are, and how many moves there were: `buckets(32) moves(32)`, in one word.
+/// How many buckets there are, how many bits of a hash choose one, and how many moves there were:
+/// `buckets(32) bits(6) moves(26)`, in one word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Shape(u64);
 
 impl Shape {
+    const BITS: u32 = 26;
+
     fn new(buckets: u32, moves: u32) -> Self {
-        Self(u64::from(buckets) << 32 | u64::from(moves))
+        let bits = u32::BITS - (buckets - 1).leading_zeros();
+        let moves = u64::from(moves) & ((1 << Self::BITS) - 1);
+        Self(u64::from(buckets) << 32 | u64::from(bits) << Self::BITS | moves)
     }
 
-    fn buckets(self) -> u32 {
+    pub(crate) fn buckets(self) -> u32 {
         (self.0 >> 32) as u32
     }
 
-    fn moves(self) -> u32 {
-        self.0 as u32
+    /// As many ones as it takes bits to number the buckets.
+    #[inline]
+    fn mask(self) -> u64 {
+        (1 << (self.0 as u32 >> Self::BITS)) - 1
+    }
+
+    /// The bucket of the low 32 bits of a hash.
+    #[inline]
+    fn address(self, hash: u64) -> u32 {
+        let bucket = hash & self.mask();
+        (if bucket < self.0 >> 32 { bucket } else { bucket & self.mask() >> 1 }) as u32
+    }
+
+    /// The first and the second bucket of a hash.
+    #[inline]
+    fn addresses(self, hash: u64) -> [u32; 2] {
+        [self.address(hash), self.address(hash >> 32)]
+    }
+
+    /// After one more move.
+    fn moved(self, buckets: u32) -> Self {
+        Self::new(buckets, (self.0 as u32).wrapping_add(1))
+    }
+}
+
+/// Buckets in one piece of memory, that is zero at first; the system gives it page by page as it is used.
+struct Array {
+    slots: Box<[Slot]>,
+    /// Slots before the first one that begins a cache line. (An allocation of such an alignment would be cleared as a
+    /// whole.)
+    skip: usize,
+}
+
+impl Array {
+    fn new(buckets: usize) -> Self {
+        let slots: Box<[Slot]> = extents::zeros(buckets * WIDTH + WIDTH - 1);
+        let line = WIDTH * size_of::<Slot>();
+        let skip = (line - slots.as_ptr().addr() % line) / size_of::<Slot>() % WIDTH;
+        Self { slots, skip }
+    }
+
+    /// How many buckets there are.
+    #[inline]
+    fn len(&self) -> usize {
+        self.slots.len() / WIDTH
+    }
+
+    #[inline]
+    fn get(&self, bucket: usize) -> Option<Bucket<'_>> {
+        // What is left behind the last bucket is shorter than one.
+        let slots = self.slots.get(bucket * WIDTH + self.skip..)?.first_chunk()?;
+        Some(Bucket { slots })
+    }
+}
+
+/// The buckets: a first array, of a length that is chosen when the first row comes, and arrays that double what there
+/// is. None moves and none goes before the table does.
+#[derive(Default)]
+struct Buckets {
+    first: Once<Array>,
+    more: [Once<Array>; DOUBLINGS],
+}
+
+impl Buckets {
+    #[inline]
+    fn get(&self, bucket: u32) -> Option<Bucket<'_>> {
+        let first = self.first.get()?;
+        first.get(bucket as usize).or_else(|| {
+            let (doubling, offset) = Self::place(bucket as usize, first.len());
+            self.more.get(doubling)?.get()?.get(offset)
+        })
+    }
+
+    /// Where a bucket is that is beyond the first array, whose length is a power of two.
+    fn place(bucket: usize, first: usize) -> (usize, usize) {
+        let doubling = (bucket / first).ilog2();
+        (doubling as usize, bucket - (first << doubling))
+    }
+
+    /// The bucket, in an array made for it where there is none.
+    fn get_or_grow(&self, bucket: u32, first: usize) -> Option<Bucket<'_>> {
+        let first = self.first.call_once(|| Array::new(first));
+        first.get(bucket as usize).or_else(|| {
+            let (doubling, offset) = Self::place(bucket as usize, first.len());
+            self.more.get(doubling)?.call_once(|| Array::new(first.len() << doubling)).get(offset)
+        })
     }
 }
 
@@ -219,7 +324,9 @@ pub(crate) struct Rows {
     shape: AtomicU64,
     /// Occupied slots; only under the lock.
     occupied: AtomicU32,
-    extents: Extents<Bucket, FIRST_BUCKETS>,
+    /// The length of the first array of buckets, where it is still to be made.
+    first: AtomicU32,
+    buckets: Buckets,
 }
 
 impl Default for Rows {
@@ -227,23 +334,10 @@ impl Default for Rows {
         Self {
             shape: AtomicU64::new(Shape::new(FIRST_BUCKETS as u32, 0).0),
             occupied: AtomicU32::new(0),
-            extents: Extents::default(),
+            first: AtomicU32::new(FIRST_BUCKETS as u32),
+            buckets: Buckets::default(),
         }
     }
-}
-
-/// The bucket of 32 bits of hash among `buckets`.
-#[inline]
-fn address(hash: u32, buckets: u32) -> u32 {
-    let mask = u32::MAX >> (buckets - 1).leading_zeros();
-    let bucket = hash & mask;
-    if bucket < buckets { bucket } else { bucket & (mask >> 1) }
-}
-
-/// The first and the second bucket of a hash.
-#[inline]
-fn addresses(hash: u64, buckets: u32) -> [u32; 2] {
-    [address(hash as u32, buckets), address((hash >> 32) as u32, buckets)]
 }
 
 impl Rows {
@@ -251,6 +345,13 @@ impl Rows {
     #[inline]
     pub(crate) fn shape(&self) -> Shape {
         Shape(self.shape.load(Ordering::Acquire))
+    }
+
+    /// Says how many rows are to be expected.
+    pub(crate) fn expect(&self, rows: u32) {
+        let buckets = (rows as usize).saturating_mul(LOAD.1) / (LOAD.0 * WIDTH);
+        let first = buckets.clamp(FIRST_BUCKETS, LARGEST_FIRST).next_power_of_two();
+        self.first.store(first as u32, Ordering::Relaxed);
     }
 
     /// The number of buckets.
@@ -264,8 +365,8 @@ impl Rows {
     }
 
     #[inline]
-    fn bucket(&self, bucket: u32) -> Option<&Bucket> {
-        self.extents.get(bucket as usize)
+    fn bucket(&self, bucket: u32) -> Option<Bucket<'_>> {
+        self.buckets.get(bucket)
     }
 
     /// The row of a key. Takes no lock and never waits.
@@ -273,8 +374,8 @@ impl Rows {
     pub(crate) fn find(&self, hash: u64, key: u64) -> Option<Hit<'_>> {
         let mut shape = self.shape();
         for _ in 0..ATTEMPTS {
-            let places = addresses(hash, shape.buckets());
-            let hit = places.into_iter().find_map(|place| self.bucket(place)?.find(key));
+            let [first, second] = shape.addresses(hash);
+            let hit = self.bucket(first)?.find(key).or_else(|| self.bucket(second)?.find(key));
             if hit.is_some() {
                 return hit;
             }
@@ -287,6 +388,13 @@ impl Rows {
         None
     }
 
+    /// Reads from the bucket that a hash names first, so that its line is on its way when [`find`](Self::find) needs it.
+    #[inline]
+    pub(crate) fn touch(&self, hash: u64) -> u64 {
+        let bucket = self.bucket(self.shape().address(hash));
+        bucket.map_or(0, |bucket| bucket.slots[0].key.load(Ordering::Relaxed))
+    }
+
     /// The rows of one bucket as they are now.
     pub(crate) fn rows_of(&self, bucket: u32) -> impl Iterator<Item = (u64, Hit<'_>)> {
         self.bucket(bucket).into_iter().flat_map(Bucket::rows)
@@ -294,9 +402,7 @@ impl Rows {
 
     /// Adds the row of a key that is not here. `hash_of` is the hash of the table's keys.
     pub(crate) fn insert(&self, key: u64, value: Value, hash_of: impl Fn(u64) -> u64) -> Result<(), NoPlace> {
-        if self.extents.get_or_grow(0, extents::zeros).is_none() {
-            return Err(NoPlace);
-        }
+        let _ = self.buckets.get_or_grow(0, self.first.load(Ordering::Relaxed) as usize);
         if self.wants_to_grow() {
             self.split(&hash_of);
         }
@@ -337,20 +443,20 @@ impl Rows {
 
     /// A free slot for a hash, where need be by moving one or two rows to their other buckets.
     fn place(&self, hash: u64, hash_of: &impl Fn(u64) -> u64) -> Option<&Slot> {
-        let buckets = self.buckets();
-        let places = addresses(hash, buckets);
+        let shape = self.shape();
+        let places = shape.addresses(hash);
         places
             .iter()
             .find_map(|&place| self.bucket(place)?.free())
-            .or_else(|| places.iter().find_map(|&place| self.make_room(place, buckets, 2, hash_of)))
+            .or_else(|| places.iter().find_map(|&place| self.make_room(place, shape, 2, hash_of)))
     }
 
     /// Frees a slot of a full bucket by moving one of its rows to that row's other bucket, up to `depth` in a chain.
-    fn make_room(&self, place: u32, buckets: u32, depth: u8, hash_of: &impl Fn(u64) -> u64) -> Option<&Slot> {
+    fn make_room(&self, place: u32, shape: Shape, depth: u8, hash_of: &impl Fn(u64) -> u64) -> Option<&Slot> {
         let bucket = self.bucket(place)?;
         let movable = || {
             bucket.slots.iter().filter_map(|slot| {
-                let [first, second] = addresses(hash_of(slot.key()), buckets);
+                let [first, second] = shape.addresses(hash_of(slot.key()));
                 let other = if first == place { second } else { first };
                 (other != place).then_some((slot, other))
             })
@@ -358,9 +464,9 @@ impl Rows {
         let direct = movable().find_map(|(slot, other)| Some((slot, self.bucket(other)?.free()?)));
         let (from, to) = direct.or_else(|| {
             let next = depth.checked_sub(1).filter(|&next| next > 0)?;
-            movable().find_map(|(slot, other)| Some((slot, self.make_room(other, buckets, next, hash_of)?)))
+            movable().find_map(|(slot, other)| Some((slot, self.make_room(other, shape, next, hash_of)?)))
         })?;
-        self.carry(&[Some((from, to))], buckets);
+        self.carry(&[Some((from, to))], shape.buckets());
         Some(from)
     }
 
@@ -370,8 +476,7 @@ impl Rows {
         for (from, to) in moves.clone() {
             to.fill(from.key(), from.value());
         }
-        let moved = self.shape().moves().wrapping_add(1);
-        self.shape.store(Shape::new(buckets, moved).0, Ordering::Release);
+        self.shape.store(self.shape().moved(buckets).0, Ordering::Release);
         for (from, to) in moves {
             // What was refreshed at the old place after it was copied.
             let last = from.clear();
@@ -386,22 +491,20 @@ impl Rows {
     /// in their second bucket go to the first one if that has room now. `false` at the largest size.
     fn split(&self, hash_of: &impl Fn(u64) -> u64) -> bool {
         let buckets = self.buckets();
-        let Some(new) = self.extents.get_or_grow(buckets as usize, extents::zeros) else { return false };
+        let Some(new) = self.buckets.get_or_grow(buckets, FIRST_BUCKETS) else { return false };
         let low = buckets - (1 << buckets.ilog2());
         let Some(old) = self.bucket(low) else { return false };
-        let leaving = old
-            .slots
-            .iter()
-            .filter(|slot| slot.key() != 0 && !addresses(hash_of(slot.key()), buckets + 1).contains(&low));
+        let after = self.shape().moved(buckets + 1);
+        let stays = |slot: &&Slot| slot.key() == 0 || after.addresses(hash_of(slot.key())).contains(&low);
         // At most as many as a bucket holds, and the new one is empty: each has its slot.
         let mut moves = [None; WIDTH];
-        for ((place, from), to) in moves.iter_mut().zip(leaving).zip(&new.slots) {
+        for ((place, from), to) in moves.iter_mut().zip(old.slots.iter().filter(|slot| !stays(slot))).zip(new.slots) {
             *place = Some((from, to));
         }
         self.carry(&moves, buckets + 1);
         for (place, bucket) in [(low, old), (buckets, new)] {
             for slot in bucket.slots.iter().filter(|slot| slot.key() != 0) {
-                let [first, _] = addresses(hash_of(slot.key()), buckets + 1);
+                let [first, _] = after.addresses(hash_of(slot.key()));
                 let free = self.bucket(first).filter(|_| first != place).and_then(Bucket::free);
                 if let Some(free) = free {
                     self.carry(&[Some((slot, free))], buckets + 1);
@@ -449,11 +552,11 @@ mod tests {
     fn addresses_are_those_of_linear_hashing() {
         for buckets in 8..2000u32 {
             let mut hit = alloc::vec![false; buckets as usize];
-            for hash in 0..4096 {
-                let before = address(hash, buckets);
+            for hash in 0..4096u64 {
+                let before = Shape::new(buckets, 0).address(hash);
                 hit[before as usize] = true;
                 // One more bucket takes from one bucket only.
-                let after = address(hash, buckets + 1);
+                let after = Shape::new(buckets + 1, 0).address(hash);
                 let source = buckets - (1 << buckets.ilog2());
                 assert!(after == before || before == source && after == buckets);
             }
@@ -462,8 +565,39 @@ mod tests {
     }
 
     #[test]
+    fn each_bucket_has_a_place_of_its_own() {
+        for first in [8, 64] {
+            let mut places = std::collections::BTreeSet::new();
+            for bucket in first..first * 64 {
+                let (doubling, offset) = Buckets::place(bucket, first);
+                assert!(offset < first << doubling && places.insert((doubling, offset)));
+            }
+        }
+        let buckets = Buckets::default();
+        assert!(buckets.get(0).is_none());
+        for bucket in [20, 7, 8, 15, 16, 63] {
+            let made = buckets.get_or_grow(bucket, 8).unwrap().slots;
+            assert!(core::ptr::eq(made, buckets.get(bucket).unwrap().slots));
+            assert_eq!(made.as_ptr().addr() % 64, 0);
+        }
+        assert!(buckets.get(64).is_none());
+    }
+
+    #[test]
+    fn shape_holds_its_fields() {
+        let shape = Shape::new(8, 0);
+        assert_eq!((shape.buckets(), shape.mask()), (8, 7));
+        let shape = shape.moved(9);
+        assert_eq!((shape.buckets(), shape.mask()), (9, 15));
+        assert_ne!(shape, shape.moved(9));
+        assert_eq!(Shape::new(5, u32::MAX).moved(5), Shape::new(5, 0));
+        assert_eq!(Shape::new(u32::MAX, 0).mask(), u64::from(u32::MAX));
+    }
+
+    #[test]
     fn holds_many_at_its_load() {
         let rows = Rows::default();
+        rows.expect(1000);
         let hash = KeyedHash::new([9; 16]);
         for key in 1..=200_000u64 {
             rows.insert(key, value(key as u32), |key| hash.word(key)).unwrap();

@@ -141,6 +141,7 @@ impl Segment {
         writer.options = options;
         writer.moves = Moves::default();
         self.counters.reset();
+        self.rows.expect(options.max_learned);
         self.id.store(id, Ordering::Release);
     }
 
