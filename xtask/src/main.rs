@@ -1,1 +1,59 @@
-fn main() {}
+//! The developer's commands: `cargo xtask test`, `interop`, `bench`, `fuzz`.
+#![forbid(unsafe_code)]
+
+mod cargo;
+mod fuzz;
+mod interop;
+mod packages;
+mod step;
+mod test;
+
+use std::{path::Path, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Every test there is, and what it needs: as root on Debian it installs what is missing.
+    Test {
+        /// Go on after a step that failed.
+        #[arg(long)]
+        keep_going: bool,
+    },
+    /// The program against real peers: all such tests, or those whose names contain a filter.
+    Interop {
+        /// Part of a test's name, such as `kernel_ping`.
+        filter: Vec<String>,
+    },
+    /// Every fuzz target, or one, for some seconds each.
+    Fuzz {
+        /// The targets; all when none is named.
+        target: Vec<String>,
+        /// Seconds for each.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
+}
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    // Every path below is one from the root of the workspace.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    if let Err(error) = std::env::set_current_dir(root) {
+        eprintln!("xtask: {}: {error}", root.display());
+        return ExitCode::FAILURE;
+    }
+    let is_good = match command {
+        Command::Test { keep_going } => test::run(keep_going),
+        Command::Interop { filter } => interop::run(&filter),
+        Command::Fuzz { target, seconds } => fuzz::run(&target, seconds),
+    };
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

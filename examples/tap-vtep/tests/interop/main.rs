@@ -18,4 +18,5 @@ mod learning;
 mod lifecycle;
 mod outer_header;
 mod own_peer;
+mod quick_start;
 mod segments;

@@ -1,0 +1,34 @@
+//! `cargo xtask interop`: the program against real peers.
+
+use std::process::Stdio;
+
+use crate::{
+    cargo::{self, cargo},
+    packages,
+    step::{Outcome, Steps, quietly},
+};
+
+/// What is shipped is what is tested: the release build.
+const COMMAND: &str = "test --release --package tap-vtep --features interop --test interop";
+
+/// The tests share the processors and the memory for packets of one machine, and count exactly: one after the other.
+const ONE_BY_ONE: &str = "-- --test-threads=1";
+
+/// All of them, as a step of the test command.
+pub(crate) fn all() -> Outcome {
+    cargo::run(&format!("{COMMAND} {ONE_BY_ONE}"))
+}
+
+/// Those whose names contain one of the filters, with what they say.
+pub(crate) fn run(filters: &[String]) -> bool {
+    let mut steps = Steps::new(false);
+    steps.run("root", packages::root);
+    steps.run("Debian packages", packages::debian);
+    steps.run("build", || quietly(&mut cargo(&format!("{COMMAND} --no-run"))));
+    steps.run("interop", || {
+        let mut command = cargo(&format!("--quiet {COMMAND} {ONE_BY_ONE}"));
+        let status = command.args(filters).stdin(Stdio::null()).status()?;
+        if status.success() { Ok(()) } else { Err(crate::step::Failure(String::new())) }
+    });
+    steps.finish()
+}

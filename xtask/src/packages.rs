@@ -1,0 +1,96 @@
+//! What the tests need from the system, and how to get it.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::step::{Failure, Outcome, quietly};
+
+/// A file or command that shows that a Debian package is installed.
+const NEEDED: &[(&str, &str)] = &[
+    ("c++", "g++"),
+    ("ethtool", "ethtool"),
+    ("ip", "iproute2"),
+    ("iperf3", "iperf3"),
+    ("ovs-vswitchd", "openvswitch-switch"),
+    ("ping", "iputils-ping"),
+    ("scapy", "python3-scapy"),
+    ("setpriv", "util-linux"),
+    ("strace", "strace"),
+    ("tcpdump", "tcpdump"),
+    ("tshark", "tshark"),
+];
+
+/// Installs the Debian packages that are missing; without root it says which command does.
+pub(crate) fn debian() -> Outcome {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let install = format!("apt-get install --yes --no-install-recommends {}", missing.join(" "));
+    if !is_root() {
+        return Err(Failure(format!("Debian packages are missing. As root: {install}")));
+    }
+    for line in ["apt-get update", &install] {
+        let mut words = line.split_whitespace();
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).env("DEBIAN_FRONTEND", "noninteractive");
+        quietly(&mut command)?;
+    }
+    match self::missing() {
+        still if still.is_empty() => Ok(()),
+        still => Err(Failure(format!("still missing after apt-get: {}", still.join(" ")))),
+    }
+}
+
+/// Network namespaces and raw sockets need root.
+pub(crate) fn root() -> Outcome {
+    if is_root() {
+        Ok(())
+    } else {
+        Err(Failure("the tests against real peers make network namespaces: run this as root".into()))
+    }
+}
+
+/// Installs a subcommand of cargo that is missing.
+pub(crate) fn subcommand(name: &str) -> Outcome {
+    if find(name).is_some() {
+        return Ok(());
+    }
+    quietly(&mut crate::cargo::cargo(&format!("install {name} --locked")))
+}
+
+/// Installs the nightly toolchain, which fuzzing needs, where rustup can.
+pub(crate) fn nightly() -> Outcome {
+    if Command::new("cargo").args(["+nightly", "--version"]).output().is_ok_and(|output| output.status.success()) {
+        return Ok(());
+    }
+    quietly(Command::new("rustup").args(["toolchain", "install", "nightly", "--profile", "minimal"]))
+}
+
+fn missing() -> Vec<&'static str> {
+    let mut packages: Vec<_> =
+        NEEDED.iter().filter(|(tool, _)| find(tool).is_none()).map(|(_, package)| *package).collect();
+    packages.dedup();
+    packages
+}
+
+/// Where a command is, also those that only root has in its path.
+fn find(tool: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let cargo = env::var_os("CARGO_HOME").map(|home| Path::new(&home).join("bin"));
+    env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .chain(cargo)
+        .map(|directory| directory.join(tool))
+        .find(|file| file.is_file())
+}
+
+fn is_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    // Real, effective, saved and file-system user.
+    let effective = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1));
+    effective == Some("0")
+}
