@@ -208,7 +208,7 @@ impl OuterTemplate {
                 header.set_dscp(underlay.dscp);
                 header.set_ttl(underlay.ttl);
                 header.set_checksum(0);
-                (Ip::V4(header, Sum::of_words(header.as_bytes())), Ipv4Header::LEN, EtherType::IPV4)
+                (Ip::V4(header, Sum::of_ipv4_header(header.as_bytes(), &[])), Ipv4Header::LEN, EtherType::IPV4)
             }
             Addresses::Ipv6(source, destination) => {
                 let mut header = Ipv6Header::new(source, destination, protocol, 0);
