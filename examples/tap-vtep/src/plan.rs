@@ -77,6 +77,9 @@ impl Plan {
         };
         let mut segments = Vec::with_capacity(config.segments.len());
         for mut options in config.segments {
+            // Members of a mesh may share one list: each passes over itself.
+            options.flood.retain(|remote| *remote != local);
+            options.forwards.retain(|(_, remote)| *remote != local);
             let rules = &mut options.rules;
             rules.underlay_is_ipv6 = local.is_ipv6();
             if local.is_ipv6() && !options.udp_checksum {

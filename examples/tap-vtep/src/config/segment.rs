@@ -40,7 +40,7 @@ pub(super) struct SegmentTable {
     ttl: Option<NumberOrInherit<1, 255>>,
     dscp: Option<NumberOrInherit<0, 63>>,
     df: Option<bool>,
-    udp_checksum: Option<bool>,
+    udp_checksum: Option<Spanned<bool>>,
     source_ports: Option<Spanned<[u16; 2]>>,
     #[serde(default)]
     fdb: Vec<ForwardTable>,
@@ -111,6 +111,11 @@ impl SegmentTable {
         let mac = self.mac.as_ref().map(|mac| unicast(mac, &key("mac"))).transpose()?;
         let flood = self.flood(path, family)?;
         let forwards = self.forwards(&key("fdb"), family)?;
+        let udp_checksum = self.udp_checksum.as_ref().is_none_or(|value| *value.get_ref());
+        if let Some(value) = self.udp_checksum.as_ref().filter(|_| !udp_checksum && family.is_ipv6 == Some(true)) {
+            let reason = "sending zero over an IPv6 underlay (RFC 6936) is not supported yet";
+            return Err(Problem::at(value, key("udp_checksum"), reason));
+        }
         let neighbors = self.neighbors(&key("neighbor"))?;
 
         let mut rules = SegmentConfig::new(*self.vni.get_ref());
@@ -148,7 +153,7 @@ impl SegmentTable {
             forwards,
             neighbors,
             df: self.df.unwrap_or(true),
-            udp_checksum: self.udp_checksum.unwrap_or(true),
+            udp_checksum,
             rules,
         })
     }

@@ -186,6 +186,10 @@ fn mistakes_in_what_must_be_there() {
         let complaint = complaint(&SMALL.replace(from, to));
         assert!(complaint.starts_with(expected), "{to}: {complaint}");
     }
+    let zero_over_ipv6 = SMALL.replace("192.0.2.1", "2001:db8::1") + "udp_checksum = false\n";
+    assert!(
+        complaint(&zero_over_ipv6).starts_with("6:16: segment[0].udp_checksum: sending zero over an IPv6 underlay")
+    );
     assert_eq!(complaint("underlay = { local = \"192.0.2.1\" }"), "1:1: segment: there is no [[segment]]");
     assert!(complaint("").contains("missing field `underlay`"));
 }
