@@ -4,6 +4,9 @@ use alloc::boxed::Box;
 
 use spin::Once;
 
+/// Arrays begin small in the tests that explore schedules: each of these makes its tables anew.
+pub(crate) const SMALL: bool = cfg!(any(loom, shuttle));
+
 /// The number of doublings: an array of `BASE << (EXTENTS - 1)` elements at most.
 const EXTENTS: usize = 24;
 
@@ -53,7 +56,14 @@ pub(crate) fn defaults<T: Default>(length: usize) -> Box<[T]> {
     (0..length).map(|_| T::default()).collect()
 }
 
+/// `length` elements of zeros: those of the tests that explore schedules are no plain memory.
+#[cfg(any(loom, shuttle))]
+pub(crate) fn zeros<T: Default>(length: usize) -> Box<[T]> {
+    defaults(length)
+}
+
 /// `length` elements of zeros, of pages that the system gives at their first use where it can.
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) fn zeros<T: Default + zerocopy::FromZeros>(length: usize) -> Box<[T]>
 where
     [T]: zerocopy::FromZeros + zerocopy::KnownLayout<PointerMetadata = usize>,

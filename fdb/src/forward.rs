@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::{
     dampening::Verdict,
-    extents::{self, Extents},
+    extents::{self, Extents, SMALL},
     groups::{Groups, Kind},
     hash::KeyedHash,
     remote::RemoteId,
@@ -224,8 +224,8 @@ pub struct ForwardingTable {
     hash: KeyedHash,
     max_learned: usize,
     /// The place of each segment by its number, plus one; zero for none.
-    directory: Extents<AtomicU32, 65536>,
-    pub(crate) segments: Extents<Segment, 32>,
+    directory: Extents<AtomicU32, { if SMALL { 8 } else { 65536 } }>,
+    pub(crate) segments: Extents<Segment, { if SMALL { 2 } else { 32 } }>,
     pub(crate) groups: Groups,
     /// Learned rows of all segments.
     learned: AtomicUsize,

@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 
 use crate::{
-    extents::{self, Extents},
+    extents::{self, Extents, SMALL},
     remote::RemoteId,
     sync::{AtomicU32, AtomicU64, Mutex, Ordering},
 };
@@ -43,7 +43,8 @@ impl Head {
 }
 
 /// One group.
-#[derive(Default, zerocopy::FromZeros, zerocopy::KnownLayout)]
+#[derive(Default)]
+#[cfg_attr(not(any(loom, shuttle)), derive(zerocopy::FromZeros, zerocopy::KnownLayout))]
 #[repr(C)]
 struct Group {
     head: AtomicU64,
@@ -52,7 +53,8 @@ struct Group {
 }
 
 /// The flushes of a remote and who still names it.
-#[derive(Default, zerocopy::FromZeros, zerocopy::KnownLayout)]
+#[derive(Default)]
+#[cfg_attr(not(any(loom, shuttle)), derive(zerocopy::FromZeros, zerocopy::KnownLayout))]
 #[repr(C)]
 struct RemoteUse {
     flushed: [AtomicU64; 2],
@@ -68,8 +70,8 @@ struct Numbers {
 
 /// All groups of a table, and what is known of its remotes.
 pub(crate) struct Groups {
-    by_number: Extents<Group, 1024>,
-    remotes: Extents<RemoteUse, 64>,
+    by_number: Extents<Group, { if SMALL { 8 } else { 1024 } }>,
+    remotes: Extents<RemoteUse, { if SMALL { 8 } else { 64 } }>,
     numbers: Mutex<Numbers>,
     /// Flushes so far. A group is born with this number and outlived by a flush with a larger one.
     flushes: AtomicU64,
@@ -157,25 +159,32 @@ impl Groups {
         self.flushes.load(Ordering::Acquire)
     }
 
-    /// The number of a flush that happens now.
-    pub(crate) fn flush(&self) -> u64 {
-        self.flushes.fetch_add(1, Ordering::AcqRel) + 1
+    /// Makes a flush: `mark` writes its number where the flushed rows find it. A segment that settles later than that,
+    /// and only such a one, sees that there is one more.
+    pub(crate) fn flush(&self, mark: impl FnOnce(u64)) {
+        mark(self.flushes() + 1);
+        self.flushes.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Ends all groups of a remote, or its learned ones, that were born before this flush.
     pub(crate) fn flush_remote(&self, remote: RemoteId, learned_only: bool) {
         let Some(record) = self.remotes.get(remote.get() as usize) else { return };
-        let number = self.flush();
-        record.flushed[usize::from(!learned_only)].fetch_max(number, Ordering::AcqRel);
-        self.remote_flush.fetch_max(number, Ordering::AcqRel);
+        self.flush(|number| {
+            record.flushed[usize::from(!learned_only)].fetch_max(number, Ordering::AcqRel);
+        });
+        // Readers look for it from now on, until all segments that settle from now on have settled.
+        self.remote_flush.fetch_max(self.flushes(), Ordering::AcqRel);
+    }
+
+    /// `true` where a flush of its remote came after a group was born. For readers: what was settled, they don't look
+    /// for.
+    #[inline]
+    pub(crate) fn remote_flushed(&self, head: Head, kind: Kind) -> bool {
+        self.remote_flush.load(Ordering::Acquire) != 0 && self.remote_outlived(head, kind)
     }
 
     /// `true` where a flush of its remote came after a group was born.
-    #[inline]
-    pub(crate) fn remote_flushed(&self, head: Head, kind: Kind) -> bool {
-        if self.remote_flush.load(Ordering::Acquire) == 0 {
-            return false;
-        }
+    pub(crate) fn remote_outlived(&self, head: Head, kind: Kind) -> bool {
         let Some(remote) = head.remote().and_then(|remote| self.remotes.get(remote.get() as usize)) else {
             return false;
         };

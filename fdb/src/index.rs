@@ -11,7 +11,8 @@ use crate::{
 const WIDTH: usize = 8;
 
 /// One cache line of entries. An entry is `tag << 32 | number`; zero is none.
-#[derive(Default, zerocopy::FromZeros, zerocopy::KnownLayout)]
+#[derive(Default)]
+#[cfg_attr(not(any(loom, shuttle)), derive(zerocopy::FromZeros, zerocopy::KnownLayout))]
 #[repr(C, align(64))]
 struct Line {
     entries: [AtomicU64; WIDTH],

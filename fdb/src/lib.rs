@@ -76,6 +76,8 @@ mod packed_address;
 mod page;
 mod remote;
 mod rows;
+#[cfg(all(test, any(loom, shuttle)))]
+mod schedules;
 mod segment;
 mod segment_id;
 mod sync;

@@ -17,14 +17,14 @@ use alloc::boxed::Box;
 use spin::Once;
 
 use crate::{
-    extents,
+    extents::{self, SMALL},
     sync::{AtomicU32, AtomicU64, Ordering},
 };
 
 /// Rows of one bucket.
-const WIDTH: usize = 4;
+const WIDTH: usize = if cfg!(loom) { 2 } else { 4 };
 /// Buckets that a table starts with.
-const FIRST_BUCKETS: usize = 8;
+const FIRST_BUCKETS: usize = if SMALL { 2 } else { 8 };
 /// The longest first array: 4 MiB.
 const LARGEST_FIRST: usize = 1 << 16;
 /// How often what there is can be doubled: to 2²⁷ rows at least.
@@ -97,7 +97,8 @@ impl Value {
 }
 
 /// A place for a row: `key` is `mac(48) tag(16)`, with a MAC address of zero where it is free.
-#[derive(Default, zerocopy::FromZeros, zerocopy::KnownLayout)]
+#[derive(Default)]
+#[cfg_attr(not(any(loom, shuttle)), derive(zerocopy::FromZeros, zerocopy::KnownLayout))]
 #[repr(C)]
 pub(crate) struct Slot {
     key: AtomicU64,
@@ -472,17 +473,18 @@ impl Rows {
 
     /// Moves rows to free slots, and says how many buckets there are from then on.
     fn carry(&self, moves: &[Option<(&Slot, &Slot)>], buckets: u32) {
-        let moves = moves.iter().flatten();
-        for (from, to) in moves.clone() {
-            to.fill(from.key(), from.value());
+        let mut copied = [None; WIDTH];
+        for (&(from, to), copied) in moves.iter().flatten().zip(&mut copied) {
+            let value = from.value();
+            to.fill(from.key(), value);
+            *copied = Some((from, to, value));
         }
         self.shape.store(self.shape().moved(buckets).0, Ordering::Release);
-        for (from, to) in moves {
+        for (from, to, copied) in copied.into_iter().flatten() {
             // What was refreshed at the old place after it was copied.
             let last = from.clear();
-            let value = to.value();
-            if last.tick() != value.tick() {
-                let _ = Hit { slot: to, value }.refresh(last.tick());
+            if last.tick() != copied.tick() {
+                let _ = Hit { slot: to, value: to.value() }.refresh(last.tick());
             }
         }
     }

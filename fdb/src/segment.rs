@@ -120,19 +120,25 @@ impl Segment {
         self.id.load(Ordering::Acquire)
     }
 
-    /// `true` while rows of a group are there.
+    /// `true` while rows of a group are there for readers.
     #[inline]
     pub(crate) fn is_live(&self, groups: &Groups, head: Head, kind: Kind) -> bool {
+        head.remote().is_some() && !self.outlived(head, kind) && !groups.remote_flushed(head, kind)
+    }
+
+    /// `true` where a flush of the segment came after a group was born.
+    #[inline]
+    fn outlived(&self, head: Head, kind: Kind) -> bool {
         let [learned, all] = &self.flushed;
-        head.remote().is_some()
-            && all.load(Ordering::Acquire) <= head.born()
-            && (kind == Kind::Owned || learned.load(Ordering::Acquire) <= head.born())
-            && !groups.remote_flushed(head, kind)
+        all.load(Ordering::Acquire) > head.born()
+            || kind == Kind::Learned && learned.load(Ordering::Acquire) > head.born()
     }
 
     /// Ends all rows, or the learned ones, at once.
     pub(crate) fn flush(&self, groups: &Groups, learned_only: bool) {
-        self.flushed[usize::from(!learned_only)].fetch_max(groups.flush(), Ordering::AcqRel);
+        groups.flush(|number| {
+            self.flushed[usize::from(!learned_only)].fetch_max(number, Ordering::AcqRel);
+        });
     }
 
     /// Takes the place for a segment.
@@ -169,7 +175,8 @@ impl Writer {
         self.settled = flushes;
         let (mut learned, mut owned) = (0, 0);
         self.groups.retain(|&(_, kind), &mut group| {
-            let live = segment.is_live(groups, groups.head(group), kind);
+            let head = groups.head(group);
+            let live = !segment.outlived(head, kind) && !groups.remote_outlived(head, kind);
             if !live {
                 groups.end(group);
                 match kind {
