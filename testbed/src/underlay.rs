@@ -17,6 +17,35 @@ impl Host {
     /// The name of its device on the underlay.
     pub const DEVICE: &str = "u0";
 
+    /// Two hosts with nothing but a cable between them: what is measured is not the switch.
+    #[track_caller]
+    #[must_use]
+    pub fn pair() -> [Self; 2] {
+        let pair = [1, 2].map(|number| Self::new(number, 1500));
+        let [one, two] = &pair;
+        one.namespace.ip(&format!(
+            "link add {0} mtu {1} type veth peer name {0} mtu {1} netns {2}",
+            Self::DEVICE,
+            one.mtu,
+            two.namespace.name()
+        ));
+        pair.iter().for_each(Self::connect);
+        pair
+    }
+
+    #[track_caller]
+    fn new(number: u8, mtu: u32) -> Self {
+        Self { namespace: Namespace::new(&format!("host{number}")), number, mtu }
+    }
+
+    /// Sets its device up, with its addresses.
+    #[track_caller]
+    fn connect(&self) {
+        self.namespace.ip(&format!("link set {} up", Self::DEVICE));
+        self.namespace.add_address(Self::DEVICE, self.address(Family::V4), 24);
+        self.namespace.add_address(Self::DEVICE, self.address(Family::V6), 64);
+    }
+
     /// 1 for the first.
     #[must_use]
     pub fn number(&self) -> u8 {
@@ -62,9 +91,7 @@ impl Underlay {
         let switch = Namespace::new("switch");
         switch.ip(&format!("link add br0 mtu {mtu} type bridge mcast_snooping 0"));
         switch.ip("link set br0 up");
-        let hosts = (1..=hosts)
-            .map(|number| Host { namespace: Namespace::new(&format!("host{number}")), number, mtu })
-            .collect();
+        let hosts = (1..=hosts).map(|number| Host::new(number, mtu)).collect();
         let underlay = Self { hosts, switch };
         for host in &underlay.hosts {
             underlay.plug_in(host);
@@ -94,9 +121,7 @@ impl Underlay {
             namespace.name()
         ));
         self.switch.ip(&format!("link set port{number} master br0 up"));
-        namespace.ip(&format!("link set {} up", Host::DEVICE));
-        namespace.add_address(Host::DEVICE, host.address(Family::V4), 24);
-        namespace.add_address(Host::DEVICE, host.address(Family::V6), 64);
+        host.connect();
     }
 
     /// Deletes the device of a host, as if its card were pulled out.

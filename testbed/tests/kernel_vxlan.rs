@@ -32,6 +32,14 @@ fn guests_reach_each_other_over_either_underlay() {
 }
 
 #[test]
+fn a_cable_joins_two_hosts() {
+    let [one, two] = &Host::pair();
+    let peers = [(one, two), (two, one)]
+        .map(|(here, there)| KernelVtep::new(here, &KernelVtepOptions::to(&[there.address(Family::V4)])));
+    assert_eq!(ping(&peers[0].guest, peers[1].guest_address(Family::V4), 3).received, 3);
+}
+
+#[test]
 fn the_largest_packet_fits_and_no_larger_one() {
     let underlay = Underlay::new(2);
     let [one, two] = pair(&underlay, Family::V4, 42, 4789);

@@ -1,6 +1,6 @@
 //! The developer's commands: `cargo xtask test`, `interop`, `bench`, `fuzz`.
-#![forbid(unsafe_code)]
 
+mod bench;
 mod cargo;
 mod fuzz;
 mod interop;
@@ -10,6 +10,7 @@ mod test;
 
 use std::{path::Path, process::ExitCode};
 
+use bench::{BenchOptions, NaiveOptions};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -32,6 +33,14 @@ enum Command {
         /// Part of a test's name, such as `kernel_ping`.
         filter: Vec<String>,
     },
+    /// The program beside the kernel's VXLAN and a naive forwarder: TCP, small UDP datagrams, round trips.
+    Bench(BenchOptions),
+    /// What `bench` runs in release mode.
+    #[command(hide = true)]
+    Measure(BenchOptions),
+    /// The naive forwarder of `bench`.
+    #[command(hide = true)]
+    Naive(NaiveOptions),
     /// Every fuzz target, or one, for some seconds each.
     Fuzz {
         /// The targets; all when none is named.
@@ -53,6 +62,17 @@ fn main() -> ExitCode {
     let is_good = match command {
         Command::Test { keep_going } => test::run(keep_going),
         Command::Interop { filter } => interop::run(&filter),
+        Command::Bench(options) => bench::run(&options),
+        Command::Measure(options) => {
+            bench::measure(&options);
+            true
+        }
+        Command::Naive(options) => {
+            if let Err(error) = bench::naive(&options) {
+                eprintln!("naive: {error}");
+            }
+            false
+        }
         Command::Fuzz { target, seconds } => fuzz::run(&target, seconds),
     };
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
