@@ -126,21 +126,20 @@ impl Ipv4Header {
     /// - [`DecodeError::Checksum`], [`DecodeError::ReservedBits`] where `options` ask for it.
     #[inline]
     pub fn decode_with(bytes: &[u8], options: DecodeOptions) -> Result<Ipv4Packet<'_>, DecodeError> {
-        let (header, behind) = Self::from_prefix(bytes)?;
-        if header.version() != 4 {
-            return Err(DecodeError::Version { expected: 4, found: header.version() });
+        let (header, _) = Self::from_prefix(bytes)?;
+        // Version and header length in one comparison.
+        if !(0x45..=0x4f).contains(&header.version_ihl) {
+            return Err(header.first_byte_error());
         }
-        let header_length = header.header_length();
-        let Some(options_length) = header_length.checked_sub(Self::LEN) else {
-            return Err(DecodeError::HeaderLength { length: header_length, minimum: Self::LEN });
-        };
-        let total_length = usize::from(header.total_length());
-        let Some(payload_length) = total_length.checked_sub(header_length) else {
+        let (header_length, total_length) = (header.header_length(), usize::from(header.total_length()));
+        if total_length < header_length {
             return Err(DecodeError::PacketLength { length: total_length, header: header_length });
+        }
+        let Some((options_bytes, payload)) =
+            bytes.get(Self::LEN..total_length).and_then(|behind| behind.split_at_checked(header_length - Self::LEN))
+        else {
+            return Err(DecodeError::Truncated { needed: total_length, available: bytes.len() });
         };
-        let truncated = DecodeError::Truncated { needed: total_length, available: bytes.len() };
-        let (options_bytes, behind) = behind.split_at_checked(options_length).ok_or(truncated)?;
-        let payload = behind.get(..payload_length).ok_or(truncated)?;
         if options.header_checksum && !header.is_checksum_valid(options_bytes) {
             return Err(DecodeError::Checksum { found: header.checksum() });
         }
@@ -148,6 +147,15 @@ impl Ipv4Header {
             return Err(DecodeError::ReservedBits { bits: RESERVED });
         }
         Ok(Ipv4Packet { header, options_bytes, payload })
+    }
+
+    /// What is wrong with a version that is not 4, or a header length that is less than the fixed part.
+    #[cold]
+    const fn first_byte_error(&self) -> DecodeError {
+        match self.version() {
+            4 => DecodeError::HeaderLength { length: self.header_length(), minimum: Self::LEN },
+            found => DecodeError::Version { expected: 4, found },
+        }
     }
 
     /// The version, 4 in a header that decodes.

@@ -184,8 +184,9 @@ fn every_captured_frame_decodes() {
         }
     }
     assert!(files >= 29, "{files} files");
-    assert!(met.arp > 0 && met.ipv4 > 1000 && met.ipv6 > 100 && met.udp > 1000, "{met:?}");
-    assert!(met.udp_without_checksum > 0 && met.solicitations > 0 && met.advertisements > 0, "{met:?}");
+    // Tunnels over UDP, and the GRE of NVGRE.
+    assert!(met.ipv4 > 1000 && met.ipv6 > 500 && met.udp > 1500 && met.other > 300, "{met:?}");
+    assert!(met.udp_without_checksum > 0, "{met:?}");
 }
 
 #[test]
