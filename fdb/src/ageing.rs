@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use crate::{
     fairness,
-    forward::{ForwardingTable, RowState},
+    forward::ForwardingTable,
+    row::RowState,
     rows::Value,
     segment::{Segment, Writer},
     segment_id::SegmentId,
@@ -92,7 +93,7 @@ impl ForwardingTable {
                 aged += usize::from(self.expire_row(segment, writer, hit));
             } else if age > OLDEST {
                 // So that it does not look young when the ticks start again.
-                let _ = hit.refresh(crate::forward::tick(now).wrapping_sub(OLDEST));
+                let _ = hit.refresh(crate::row::tick(now).wrapping_sub(OLDEST));
             }
         }
         aged

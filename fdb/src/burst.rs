@@ -5,7 +5,8 @@ use core::hint::black_box;
 use overlay_types::MacAddr;
 
 use crate::{
-    forward::{Forward, ForwardingTable, key_of},
+    forward::ForwardingTable,
+    row::{Forward, key_of},
     segment_id::SegmentId,
 };
 

@@ -6,9 +6,10 @@
 use core::time::Duration;
 
 use crate::{
-    forward::{ForwardingTable, RowState, tick},
+    forward::ForwardingTable,
     groups::Kind,
     remote::RemoteId,
+    row::{RowState, tick},
     rows::{Hit, Value},
     segment::{Segment, Writer},
 };

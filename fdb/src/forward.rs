@@ -7,11 +7,11 @@ use overlay_types::MacAddr;
 use thiserror::Error;
 
 use crate::{
-    dampening::Verdict,
     extents::{self, Extents, SMALL},
     groups::{Groups, Kind},
     hash::KeyedHash,
     remote::RemoteId,
+    row::{Forward, Origin, RowState, key_of},
     rows::{Hit, Value},
     segment::{NotLearnedCounters, Segment, SegmentOptions, Writer},
     segment_id::SegmentId,
@@ -49,114 +49,6 @@ impl fmt::Debug for TableOptions {
     }
 }
 
-/// Who says that a MAC address is at a remote. The greater one prevails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RowState {
-    /// A frame received from there. Moves and ages.
-    Learned,
-    /// The registry of the cluster.
-    Registry,
-    /// The configuration.
-    Static,
-}
-
-impl RowState {
-    const fn to_bits(self) -> u8 {
-        match self {
-            Self::Learned => 1,
-            Self::Registry => 2,
-            Self::Static => 3,
-        }
-    }
-
-    pub(crate) fn of(value: Value) -> Self {
-        match value.state() {
-            2 => Self::Registry,
-            3 => Self::Static,
-            _ => Self::Learned,
-        }
-    }
-
-    pub(crate) const fn kind(self) -> Kind {
-        match self {
-            Self::Learned => Kind::Learned,
-            Self::Registry | Self::Static => Kind::Owned,
-        }
-    }
-
-    /// A value of this state.
-    pub(crate) fn value(self, now: Duration, group: u32) -> Value {
-        Value::new(self.to_bits(), tick(now), group)
-    }
-}
-
-/// Who puts a row into the table by [`ForwardingTable::insert`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Origin {
-    /// The registry of the cluster.
-    Registry,
-    /// The configuration.
-    Static,
-}
-
-impl From<Origin> for RowState {
-    fn from(origin: Origin) -> Self {
-        match origin {
-            Origin::Registry => Self::Registry,
-            Origin::Static => Self::Static,
-        }
-    }
-}
-
-/// Where a frame for a MAC address goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Forward {
-    /// The remote that has it.
-    pub remote: RemoteId,
-    /// Who says so.
-    pub state: RowState,
-}
-
-/// What a received frame taught.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Learn {
-    /// The address was not known.
-    New,
-    /// It was known to be there.
-    Refreshed,
-    /// It was learned elsewhere.
-    Moved {
-        /// Where it was.
-        from: RemoteId,
-    },
-    /// It belongs to configuration or registry at another remote, where it stays.
-    Owned {
-        /// Where it is.
-        remote: RemoteId,
-    },
-    /// Nothing: the row is what it was, or is not.
-    NotLearned(NotLearned),
-}
-
-/// Why nothing was learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum NotLearned {
-    /// There is no place, and no remote with more rows than the sender's to take one from.
-    #[error("the table is full")]
-    TableFull,
-    /// The station moved too often and is held where it is.
-    #[error("the station moved too often")]
-    Dampened,
-    /// A group address or zero is nobody's (IEEE Std 802-2014 §8.2).
-    #[error("not the address of a station")]
-    InvalidMac,
-    /// There is no such segment.
-    #[error("no such segment")]
-    UnknownSegment,
-}
-
 /// Why a row was not inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -180,11 +72,6 @@ pub enum InsertError {
 
 /// How often a reader asks again about a row that is rewritten under it, before it calls the row absent.
 const ATTEMPTS: usize = 32;
-
-/// The tick of a time: rows know the second of the last frame received.
-pub(crate) fn tick(now: Duration) -> u32 {
-    (now.as_secs() % u64::from(Value::TICKS)) as u32
-}
 
 /// The places of segments.
 #[derive(Default)]
@@ -306,86 +193,6 @@ impl ForwardingTable {
         self.resolve(self.segment(segment)?, segment, key, self.hash_of(key)).map(|(_, forward)| forward)
     }
 
-    /// Learns from a frame that was received: its source address is at this remote.
-    ///
-    /// Takes the lock of the segment only where a row comes or moves. A row that stays is written at most once per
-    /// second.
-    #[inline]
-    pub fn learn(&self, segment: SegmentId, mac: MacAddr, remote: RemoteId, now: Duration) -> Learn {
-        let Some(place) = self.segment(segment) else { return Learn::NotLearned(NotLearned::UnknownSegment) };
-        if !mac.is_unicast() {
-            place.counters.invalid_mac.fetch_add(1, Ordering::Relaxed);
-            return Learn::NotLearned(NotLearned::InvalidMac);
-        }
-        let key = key_of(mac);
-        if let Some((hit, forward)) = self.resolve(place, segment, key, self.hash_of(key)) {
-            if forward.remote == remote {
-                if forward.state == RowState::Static || hit.value.tick() == tick(now) || hit.refresh(tick(now)) {
-                    return Learn::Refreshed;
-                }
-            } else if forward.state != RowState::Learned {
-                place.counters.owned.fetch_add(1, Ordering::Relaxed);
-                return Learn::Owned { remote: forward.remote };
-            }
-        }
-        self.learn_locked(segment, key, remote, now)
-    }
-
-    /// The part of learning that changes the table.
-    #[cold]
-    fn learn_locked(&self, id: SegmentId, key: u64, remote: RemoteId, now: Duration) -> Learn {
-        let Some((segment, mut writer)) = self.locked(id) else {
-            return Learn::NotLearned(NotLearned::UnknownSegment);
-        };
-        let full = || {
-            segment.counters.table_full.fetch_add(1, Ordering::Relaxed);
-            Learn::NotLearned(NotLearned::TableFull)
-        };
-        match self.settled_row(segment, &mut writer, key) {
-            Some((hit, forward)) if forward.remote == remote => {
-                // Under the lock the row can't change hands: the refresh of another thread is as good as this one.
-                let _ = hit.refresh(tick(now));
-                Learn::Refreshed
-            }
-            Some((_, forward)) if forward.state != RowState::Learned => {
-                segment.counters.owned.fetch_add(1, Ordering::Relaxed);
-                Learn::Owned { remote: forward.remote }
-            }
-            Some((hit, forward)) => {
-                if let Some(rule) = writer.options.dampening
-                    && writer.moves.judge(key, rule, now) != Verdict::Move
-                {
-                    segment.counters.dampened.fetch_add(1, Ordering::Relaxed);
-                    return Learn::NotLearned(NotLearned::Dampened);
-                }
-                let Some(group) = writer.group(&self.groups, remote, Kind::Learned) else { return full() };
-                writer.count(&self.groups, group, Kind::Learned);
-                hit.replace(RowState::Learned.value(now, group));
-                writer.uncount(&self.groups, hit.value.group(), Kind::Learned);
-                Learn::Moved { from: forward.remote }
-            }
-            None => {
-                if !self.make_room_to_learn(segment, &mut writer, remote, now) {
-                    return full();
-                }
-                if self.add_row(segment, &mut writer, key, remote, RowState::Learned, now) {
-                    Learn::New
-                } else {
-                    self.release_learned(1);
-                    full()
-                }
-            }
-        }
-    }
-
-    /// Forgets a learned row: its station was seen on the local side. `true` where there was one.
-    ///
-    /// Rows of configuration and registry stay. Where there is nothing to forget this is a lookup, without a lock.
-    pub fn forget_learned(&self, segment: SegmentId, mac: MacAddr) -> bool {
-        let learned = |forward: Forward| forward.state == RowState::Learned;
-        self.lookup(segment, mac).is_some_and(learned) && self.remove_if(segment, mac, learned).is_some()
-    }
-
     /// Puts a row of the configuration or the registry into the table. What it replaced.
     ///
     /// # Errors
@@ -429,7 +236,12 @@ impl ForwardingTable {
         self.remove_if(segment, mac, |forward| forward.state == RowState::from(origin))
     }
 
-    fn remove_if(&self, segment: SegmentId, mac: MacAddr, wanted: impl Fn(Forward) -> bool) -> Option<Forward> {
+    pub(crate) fn remove_if(
+        &self,
+        segment: SegmentId,
+        mac: MacAddr,
+        wanted: impl Fn(Forward) -> bool,
+    ) -> Option<Forward> {
         let (segment, mut writer) = self.locked(segment)?;
         let (hit, forward) = self.settled_row(segment, &mut writer, key_of(mac))?;
         if !wanted(forward) {
@@ -505,7 +317,12 @@ impl ForwardingTable {
     }
 
     /// The row of a key under the lock. One that a flush took is swept here and now.
-    fn settled_row<'a>(&self, segment: &'a Segment, writer: &mut Writer, key: u64) -> Option<(Hit<'a>, Forward)> {
+    pub(crate) fn settled_row<'a>(
+        &self,
+        segment: &'a Segment,
+        writer: &mut Writer,
+        key: u64,
+    ) -> Option<(Hit<'a>, Forward)> {
         let hit = segment.rows.find(self.hash_of(key), key)?;
         let forward = self.forward_of(segment, hit.value);
         if forward.is_none() {
@@ -515,7 +332,7 @@ impl ForwardingTable {
     }
 
     /// Adds a row that is not there, and counts it. `false` where there is no place.
-    fn add_row(
+    pub(crate) fn add_row(
         &self,
         segment: &Segment,
         writer: &mut Writer,
@@ -598,18 +415,4 @@ impl fmt::Debug for ForwardingTable {
             .field("learned", &self.learned.load(Ordering::Relaxed))
             .finish_non_exhaustive()
     }
-}
-
-/// The key of a MAC address: its 48 bits.
-#[inline]
-pub(crate) fn key_of(mac: MacAddr) -> u64 {
-    let mut bytes = [0; 8];
-    bytes[2..].copy_from_slice(&mac.octets());
-    u64::from_be_bytes(bytes)
-}
-
-/// The MAC address of a key.
-pub(crate) fn mac_of(key: u64) -> MacAddr {
-    let [_, _, octets @ ..] = key.to_be_bytes();
-    MacAddr::new(octets)
 }

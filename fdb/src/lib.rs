@@ -71,10 +71,13 @@ mod forward;
 mod groups;
 mod hash;
 mod index;
+mod learn;
 mod neighbor;
 mod packed_address;
 mod page;
+mod proxy;
 mod remote;
+mod row;
 mod rows;
 #[cfg(all(test, any(loom, shuttle)))]
 mod schedules;
@@ -85,10 +88,15 @@ mod sync;
 pub use dampening::Dampening;
 pub use flood::FloodList;
 pub use flush::Flush;
-pub use forward::{Forward, ForwardingTable, InsertError, Learn, NotLearned, Origin, RowState, TableOptions};
-pub use neighbor::{Neighbor, NeighborError, NeighborRow, NeighborState, NeighborTable};
+pub use forward::{ForwardingTable, InsertError, TableOptions};
+pub use learn::{Learn, NotLearned};
+pub use neighbor::{
+    LearnNeighbor, Neighbor, NeighborError, NeighborRow, NeighborState, NeighborTable, NotLearnedNeighbor,
+};
 pub use page::{Cursor, Row};
+pub use proxy::{Answer, PassReason, ProxyError};
 pub use remote::{Remote, RemoteId, RemoteStatistics, RemoteTable, RemoteTableFull};
+pub use row::{Forward, Origin, RowState};
 pub use segment::{NotLearnedCounters, SegmentOptions};
 pub use segment_id::SegmentId;
 

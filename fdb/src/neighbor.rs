@@ -5,17 +5,20 @@ use core::{
     fmt,
     net::{IpAddr, Ipv6Addr},
     ops::Bound,
+    time::Duration,
 };
 
 use overlay_types::MacAddr;
 use thiserror::Error;
 
 use crate::{
+    dampening::{Dampening, Moves, Verdict},
     extents::{self, Extents},
-    forward::{Origin, key_of, mac_of},
     hash::KeyedHash,
     index::Index,
     packed_address::PackedAddress,
+    proxy::Asked,
+    row::{Origin, key_of, mac_of},
     segment_id::SegmentId,
     sync::{AtomicU32, AtomicU64, Mutex, Ordering},
 };
@@ -113,6 +116,46 @@ pub enum NeighborError {
     },
 }
 
+/// What a packet taught of an IP address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum LearnNeighbor {
+    /// The address was not known.
+    New,
+    /// It was known to be there.
+    Refreshed,
+    /// It had another MAC address.
+    Moved {
+        /// Which one.
+        from: MacAddr,
+    },
+    /// It belongs to configuration or registry with another MAC address, and stays.
+    Owned {
+        /// Which one.
+        mac: MacAddr,
+    },
+    /// Nothing.
+    NotLearned(NotLearnedNeighbor),
+}
+
+/// Why nothing was learned of an IP address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NotLearnedNeighbor {
+    /// Not the MAC address of a station, or not the IP address of a host.
+    #[error("not the address of a host")]
+    InvalidAddress,
+    /// Learned rows have their three quarters of the table.
+    #[error("the table is full")]
+    TableFull,
+    /// Two hosts have the address: it moved too often and is held where it is.
+    #[error("two hosts have the address")]
+    Duplicate {
+        /// `true` for the packet with which it began: the one to report.
+        began: bool,
+    },
+}
+
 /// One row, or a place for one.
 #[derive(Default)]
 struct Record {
@@ -121,6 +164,8 @@ struct Record {
     /// The key, which changes only while there is no row.
     address: [AtomicU64; 2],
     segment: AtomicU32,
+    /// The second when it was last heard of.
+    heard: AtomicU32,
 }
 
 const STATE: u32 = 48;
@@ -176,6 +221,11 @@ struct Writer {
     rows: BTreeMap<(SegmentId, IpAddr), u32>,
     next: u32,
     free: Vec<u32>,
+    /// Rows that were learned.
+    learned: u32,
+    moves: Moves,
+    /// Where the sweep goes on.
+    sweep: u32,
 }
 
 /// Which MAC address has an IP address, for each segment.
@@ -199,6 +249,7 @@ pub struct NeighborTable {
     index: Index,
     records: Extents<Record, 8>,
     writer: Mutex<Writer>,
+    pub(crate) asked: Asked,
 }
 
 impl NeighborTable {
@@ -212,6 +263,7 @@ impl NeighborTable {
             index: Index::new(max),
             records: Extents::default(),
             writer: Mutex::default(),
+            asked: Asked::default(),
         }
     }
 
@@ -219,11 +271,16 @@ impl NeighborTable {
     #[must_use]
     #[inline]
     pub fn lookup(&self, segment: SegmentId, address: IpAddr) -> Option<Neighbor> {
+        self.find(segment, address).map(|(_, neighbor)| neighbor)
+    }
+
+    #[inline]
+    fn find(&self, segment: SegmentId, address: IpAddr) -> Option<(u32, Neighbor)> {
         let (hash, tag) = self.hash_of(segment, address);
         let key = (segment, PackedAddress::from(address));
         self.index.find(hash, tag, |number| {
             let (segment, address, neighbor) = self.read(number)?;
-            ((segment, address) == key).then_some(neighbor)
+            ((segment, address) == key).then_some((number, neighbor))
         })
     }
 
@@ -245,35 +302,144 @@ impl NeighborTable {
             return Err(NeighborError::InvalidAddress);
         }
         let mut writer = self.writer.lock();
-        if let Some(&number) = writer.rows.get(&(segment, address)) {
-            let before = self.read(number).map(|(_, _, before)| before);
-            if let Some(before) = before.filter(|before| before.state > neighbor.state) {
-                return Err(NeighborError::OwnedByHigher { mac: before.mac });
-            }
-            if let Some(record) = self.records.get(number as usize) {
-                record.set(address, neighbor);
-            }
-            return Ok(before);
+        let before = self.owned_row(&writer, segment, address);
+        if let Some((_, before)) = before.filter(|(_, before)| before.state > neighbor.state) {
+            return Err(NeighborError::OwnedByHigher { mac: before.mac });
         }
-        let full = NeighborError::TableFull { max: self.max };
+        self.put(&mut writer, segment, address, neighbor, before.map(|(number, _)| number), Duration::ZERO)
+            .map(|()| before.map(|(_, before)| before))
+            .ok_or(NeighborError::TableFull { max: self.max })
+    }
+
+    /// Learns that an IP address has a MAC address, from ARP or Neighbor Discovery. `router` is the R flag where there is
+    /// one: without it a row keeps what it says.
+    ///
+    /// What is asked of the packet itself is the caller's affair, or that of [`learn_from_frame`](Self::learn_from_frame).
+    /// An address whose MAC address changes too often is two hosts' (RFC 9161 §3.7): it is held for a while as of
+    /// [`Dampening::default`], and reported as [`NotLearnedNeighbor::Duplicate`]. Learned rows take at most three quarters
+    /// of the table. A row that stays is written at most once per second, without a lock.
+    pub fn learn(
+        &self,
+        segment: SegmentId,
+        address: IpAddr,
+        mac: MacAddr,
+        router: Option<bool>,
+        now: Duration,
+    ) -> LearnNeighbor {
+        use LearnNeighbor::{NotLearned, Refreshed};
+        if !mac.is_unicast() || !is_host(address) {
+            return NotLearned(NotLearnedNeighbor::InvalidAddress);
+        }
+        if let Some((number, known)) = self.find(segment, address)
+            && known.mac == mac
+            && (known.state > NeighborState::Learned || router.is_none_or(|router| router == known.router))
+        {
+            self.hear(number, now);
+            return Refreshed;
+        }
+        let mut writer = self.writer.lock();
+        let before = self.owned_row(&writer, segment, address);
+        let known = before.map(|(_, known)| known);
+        let router = router.unwrap_or_else(|| known.is_some_and(|known| known.router));
+        let neighbor = Neighbor { mac, state: NeighborState::Learned, router };
+        let answer = match before {
+            None if writer.learned >= self.max - self.max / 4 => return NotLearned(NotLearnedNeighbor::TableFull),
+            None => LearnNeighbor::New,
+            Some((_, known)) if known.mac == mac => Refreshed,
+            Some((_, known)) if known.state > NeighborState::Learned => return LearnNeighbor::Owned { mac: known.mac },
+            Some((number, known)) => match writer.moves.judge(u64::from(number), Dampening::default(), now) {
+                Verdict::Move => LearnNeighbor::Moved { from: known.mac },
+                Verdict::Hold => return NotLearned(NotLearnedNeighbor::Duplicate { began: true }),
+                Verdict::Held => return NotLearned(NotLearnedNeighbor::Duplicate { began: false }),
+            },
+        };
+        if answer == Refreshed && known.is_some_and(|known| known.state > NeighborState::Learned) {
+            return Refreshed;
+        }
+        match self.put(&mut writer, segment, address, neighbor, before.map(|(number, _)| number), now) {
+            Some(()) => answer,
+            None => NotLearned(NotLearnedNeighbor::TableFull),
+        }
+    }
+
+    /// Takes learned rows away that were not heard of for `ageing`. One call looks at no more than `budget` places and
+    /// goes on where the last one ended. How many rows it aged.
+    pub fn age(&self, now: Duration, ageing: Duration, budget: usize) -> usize {
+        let mut writer = self.writer.lock();
+        let mut aged = 0;
+        for _ in 0..budget.min(writer.next as usize) {
+            let number = writer.sweep % writer.next;
+            writer.sweep = number + 1;
+            let Some((segment, address, neighbor)) = self.read(number) else { continue };
+            let heard = self.records.get(number as usize).map_or(0, |record| record.heard.load(Ordering::Relaxed));
+            let age = (now.as_secs() as u32).wrapping_sub(heard);
+            if neighbor.state == NeighborState::Learned && u64::from(age) >= ageing.as_secs() {
+                let address = address.unpack();
+                writer.rows.remove(&(segment, address));
+                self.give_back(&mut writer, segment, address, number);
+                aged += 1;
+            }
+        }
+        aged
+    }
+
+    /// The row of a key under the lock.
+    fn owned_row(&self, writer: &Writer, segment: SegmentId, address: IpAddr) -> Option<(u32, Neighbor)> {
+        let number = *writer.rows.get(&(segment, address))?;
+        Some((number, self.read(number)?.2))
+    }
+
+    /// Writes a row, to its place or to a new one. `None` where there is no place.
+    fn put(
+        &self,
+        writer: &mut Writer,
+        segment: SegmentId,
+        address: IpAddr,
+        neighbor: Neighbor,
+        number: Option<u32>,
+        now: Duration,
+    ) -> Option<()> {
+        let learned = u32::from(neighbor.state == NeighborState::Learned);
+        if let Some(number) = number {
+            let record = self.records.get(number as usize)?;
+            writer.learned = writer.learned + learned - self.is_learned(number);
+            record.set(address, neighbor);
+            self.hear(number, now);
+            return Some(());
+        }
         let number = match writer.free.last() {
             Some(&number) => number,
-            None if writer.next < self.max => writer.next,
-            None => return Err(full),
+            None => (writer.next < self.max).then_some(writer.next)?,
         };
         let make = |length| -> Box<[Record]> { extents::defaults(length) };
-        let record = self.records.get_or_grow(number as usize, make).ok_or(full)?;
+        let record = self.records.get_or_grow(number as usize, make)?;
         record.fill(segment, address, neighbor);
+        self.hear(number, now);
         let (hash, tag) = self.hash_of(segment, address);
         if !self.index.insert(hash, tag, number) {
             record.clear();
-            return Err(full);
+            return None;
         }
         if writer.free.pop().is_none() {
             writer.next += 1;
         }
+        writer.learned += learned;
+        writer.moves.forget(u64::from(number));
         writer.rows.insert((segment, address), number);
-        Ok(None)
+        Some(())
+    }
+
+    fn is_learned(&self, number: u32) -> u32 {
+        u32::from(self.read(number).is_some_and(|(_, _, neighbor)| neighbor.state == NeighborState::Learned))
+    }
+
+    /// Writes the second of a packet, once.
+    fn hear(&self, number: u32, now: Duration) {
+        let second = now.as_secs() as u32;
+        if let Some(record) = self.records.get(number as usize).filter(|it| it.heard.load(Ordering::Relaxed) != second)
+        {
+            record.heard.store(second, Ordering::Relaxed);
+        }
     }
 
     /// Removes a row, whoever put it there. What it was.
@@ -328,6 +494,7 @@ impl NeighborTable {
     }
 
     fn give_back(&self, writer: &mut Writer, segment: SegmentId, address: IpAddr, number: u32) {
+        writer.learned -= self.is_learned(number);
         let (hash, tag) = self.hash_of(segment, address);
         self.index.remove(hash, tag, number);
         if let Some(record) = self.records.get(number as usize) {
@@ -342,7 +509,7 @@ impl NeighborTable {
     }
 
     #[inline]
-    fn hash_of(&self, segment: SegmentId, address: IpAddr) -> (u64, u32) {
+    pub(crate) fn hash_of(&self, segment: SegmentId, address: IpAddr) -> (u64, u32) {
         let PackedAddress { words: [high, low], v6 } = address.into();
         let hash = self.hash.words([high, low, u64::from(segment.get()) << 1 | u64::from(v6)]);
         (hash, (hash >> 16) as u32 | 1)

@@ -7,8 +7,9 @@ use overlay_types::MacAddr;
 
 use crate::{
     fairness,
-    forward::{ForwardingTable, RowState, mac_of},
+    forward::ForwardingTable,
     remote::RemoteId,
+    row::{RowState, key_of, mac_of},
     rows::Value,
     segment::Segment,
     segment_id::SegmentId,
@@ -62,7 +63,7 @@ impl ForwardingTable {
             }
             rows.extend(found.into_iter().filter_map(|(key, value)| self.row(segment, id, key, value, now)));
             if let Some(last) = rows.last().filter(|_| rows.len() >= limit) {
-                let next = Cursor { segment: last.segment.get(), after: crate::forward::key_of(last.mac) };
+                let next = Cursor { segment: last.segment.get(), after: key_of(last.mac) };
                 return (rows, Some(next));
             }
         }

@@ -1,0 +1,138 @@
+//! Learning from frames that were received.
+
+use core::time::Duration;
+
+use overlay_types::MacAddr;
+use thiserror::Error;
+
+use crate::{
+    dampening::Verdict,
+    forward::ForwardingTable,
+    groups::Kind,
+    remote::RemoteId,
+    row::{Forward, RowState, key_of, tick},
+    segment_id::SegmentId,
+    sync::Ordering,
+};
+
+/// What a received frame taught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Learn {
+    /// The address was not known.
+    New,
+    /// It was known to be there.
+    Refreshed,
+    /// It was learned elsewhere.
+    Moved {
+        /// Where it was.
+        from: RemoteId,
+    },
+    /// It belongs to configuration or registry at another remote, where it stays.
+    Owned {
+        /// Where it is.
+        remote: RemoteId,
+    },
+    /// Nothing: the row is what it was, or is not.
+    NotLearned(NotLearned),
+}
+
+/// Why nothing was learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NotLearned {
+    /// There is no place, and no remote with more rows than the sender's to take one from.
+    #[error("the table is full")]
+    TableFull,
+    /// The station moved too often and is held where it is.
+    #[error("the station moved too often")]
+    Dampened,
+    /// A group address or zero is nobody's (IEEE Std 802-2014 §8.2).
+    #[error("not the address of a station")]
+    InvalidMac,
+    /// There is no such segment.
+    #[error("no such segment")]
+    UnknownSegment,
+}
+
+impl ForwardingTable {
+    /// Learns from a frame that was received: its source address is at this remote.
+    ///
+    /// Takes the lock of the segment only where a row comes or moves. A row that stays is written at most once per
+    /// second.
+    #[inline]
+    pub fn learn(&self, segment: SegmentId, mac: MacAddr, remote: RemoteId, now: Duration) -> Learn {
+        let Some(place) = self.segment(segment) else { return Learn::NotLearned(NotLearned::UnknownSegment) };
+        if !mac.is_unicast() {
+            place.counters.invalid_mac.fetch_add(1, Ordering::Relaxed);
+            return Learn::NotLearned(NotLearned::InvalidMac);
+        }
+        let key = key_of(mac);
+        if let Some((hit, forward)) = self.resolve(place, segment, key, self.hash_of(key)) {
+            if forward.remote == remote {
+                if forward.state == RowState::Static || hit.value.tick() == tick(now) || hit.refresh(tick(now)) {
+                    return Learn::Refreshed;
+                }
+            } else if forward.state != RowState::Learned {
+                place.counters.owned.fetch_add(1, Ordering::Relaxed);
+                return Learn::Owned { remote: forward.remote };
+            }
+        }
+        self.learn_locked(segment, key, remote, now)
+    }
+
+    /// The part of learning that changes the table.
+    #[cold]
+    fn learn_locked(&self, id: SegmentId, key: u64, remote: RemoteId, now: Duration) -> Learn {
+        let Some((segment, mut writer)) = self.locked(id) else {
+            return Learn::NotLearned(NotLearned::UnknownSegment);
+        };
+        let full = || {
+            segment.counters.table_full.fetch_add(1, Ordering::Relaxed);
+            Learn::NotLearned(NotLearned::TableFull)
+        };
+        match self.settled_row(segment, &mut writer, key) {
+            Some((hit, forward)) if forward.remote == remote => {
+                // Under the lock the row can't change hands: the refresh of another thread is as good as this one.
+                let _ = hit.refresh(tick(now));
+                Learn::Refreshed
+            }
+            Some((_, forward)) if forward.state != RowState::Learned => {
+                segment.counters.owned.fetch_add(1, Ordering::Relaxed);
+                Learn::Owned { remote: forward.remote }
+            }
+            Some((hit, forward)) => {
+                if let Some(rule) = writer.options.dampening
+                    && writer.moves.judge(key, rule, now) != Verdict::Move
+                {
+                    segment.counters.dampened.fetch_add(1, Ordering::Relaxed);
+                    return Learn::NotLearned(NotLearned::Dampened);
+                }
+                let Some(group) = writer.group(&self.groups, remote, Kind::Learned) else { return full() };
+                writer.count(&self.groups, group, Kind::Learned);
+                hit.replace(RowState::Learned.value(now, group));
+                writer.uncount(&self.groups, hit.value.group(), Kind::Learned);
+                Learn::Moved { from: forward.remote }
+            }
+            None => {
+                if !self.make_room_to_learn(segment, &mut writer, remote, now) {
+                    return full();
+                }
+                if self.add_row(segment, &mut writer, key, remote, RowState::Learned, now) {
+                    Learn::New
+                } else {
+                    self.release_learned(1);
+                    full()
+                }
+            }
+        }
+    }
+
+    /// Forgets a learned row: its station was seen on the local side. `true` where there was one.
+    ///
+    /// Rows of configuration and registry stay. Where there is nothing to forget this is a lookup, without a lock.
+    pub fn forget_learned(&self, segment: SegmentId, mac: MacAddr) -> bool {
+        let learned = |forward: Forward| forward.state == RowState::Learned;
+        self.lookup(segment, mac).is_some_and(learned) && self.remove_if(segment, mac, learned).is_some()
+    }
+}

@@ -1,0 +1,226 @@
+//! Answering ARP and Neighbor Solicitation for others, and learning from both.
+
+use alloc::boxed::Box;
+use core::{net::IpAddr, time::Duration};
+
+use ether_wire::{
+    DecodeError, EthernetHeader, IpProtocol, Ipv6Header,
+    arp::{ArpOperation, ArpPacket},
+    nd::{self, NeighborAdvertisement, NeighborSolicitation},
+};
+use overlay_types::{EtherType, MacAddr};
+use thiserror::Error;
+
+use crate::{
+    neighbor::{LearnNeighbor, NeighborTable},
+    segment_id::SegmentId,
+    sync::{AtomicU64, Ordering},
+};
+
+/// Questions that are remembered. A question that falls on the place of another one is asked once more.
+const REMEMBERED: usize = if crate::extents::SMALL { 4 } else { 4096 };
+
+/// The questions that were passed on of late: `hash(24) milliseconds + 1 (40)` each.
+pub(crate) struct Asked {
+    questions: Box<[AtomicU64]>,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { questions: crate::extents::defaults(REMEMBERED) }
+    }
+}
+
+impl Asked {
+    const TIME: u64 = (1 << 40) - 1;
+
+    /// `true` where the question was not asked within the hold time: it is now.
+    fn ask(&self, hash: u64, now: Duration, hold: Duration) -> bool {
+        let place = &self.questions[hash as usize % REMEMBERED];
+        let time = (u64::try_from(now.as_millis()).unwrap_or(u64::MAX) & Self::TIME).max(1);
+        let before = place.load(Ordering::Relaxed);
+        let age = time.wrapping_sub(before & Self::TIME) & Self::TIME;
+        let same = before != 0 && before >> 40 == hash >> 40;
+        if same && u128::from(age) < hold.as_millis() {
+            return false;
+        }
+        // Of two that ask at once, one does.
+        let new = hash >> 40 << 40 | time;
+        place.compare_exchange(before, new, Ordering::Relaxed, Ordering::Relaxed).is_ok() || !same
+    }
+}
+
+/// What becomes of a frame that may ask for a MAC address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Answer {
+    /// It goes where it would go anyway.
+    PassOn(PassReason),
+    /// The answer is in the caller's buffer and goes back to where the question came from; the question goes nowhere.
+    Reply {
+        /// The bytes of the answering frame.
+        len: usize,
+    },
+    /// Nobody here knows: the question is flooded.
+    Flood,
+    /// Nobody here knows, but the question was flooded just now: it goes nowhere.
+    Held,
+}
+
+/// Why a frame is passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PassReason {
+    /// It asks for no address: no ARP request and no Neighbor Solicitation.
+    NoQuestion,
+    /// An ARP probe, or duplicate address detection: who has the address is to answer (RFC 5227, RFC 4862 §5.4).
+    Probe,
+    /// A gratuitous ARP: it tells, and everyone is to hear it (RFC 5227 §1.1).
+    Announcement,
+    /// It goes to one station: a host that makes sure that the other one is still there.
+    Unicast,
+}
+
+/// Why a frame that may ask for a MAC address can't be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// An ARP or Neighbor Discovery packet that is malformed: it is to be dropped.
+    #[error("malformed: {0}")]
+    Malformed(DecodeError),
+    /// The buffer for the answer is too short.
+    #[error("{available} bytes for an answer of {needed}")]
+    BufferTooSmall {
+        /// How many bytes it takes.
+        needed: usize,
+        /// How many there are.
+        available: usize,
+    },
+}
+
+impl From<DecodeError> for ProxyError {
+    fn from(error: DecodeError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+/// A frame of ARP or Neighbor Discovery.
+enum Message<'a> {
+    Arp(&'a ArpPacket),
+    Solicitation(nd::Solicitation<'a>),
+    Advertisement(nd::Advertisement<'a>),
+}
+
+/// The message in a frame without VLAN tag, with the frame's header. `None` for any other frame.
+fn message(frame: &[u8]) -> Result<Option<(&EthernetHeader, Message<'_>)>, DecodeError> {
+    const SOLICITATION: u8 = 135;
+    const ADVERTISEMENT: u8 = 136;
+    let Ok((ethernet, payload)) = EthernetHeader::from_prefix(frame) else { return Ok(None) };
+    let message = match ethernet.ether_type() {
+        EtherType::ARP => Message::Arp(ArpPacket::decode(payload)?.0),
+        EtherType::IPV6 => {
+            // What else is wrong with IPv6 is not this table's affair.
+            let Ok(packet) = Ipv6Header::decode(payload) else { return Ok(None) };
+            match packet.payload.first() {
+                Some(&SOLICITATION) if packet.protocol == IpProtocol::ICMPV6 => {
+                    Message::Solicitation(NeighborSolicitation::decode(&packet)?)
+                }
+                Some(&ADVERTISEMENT) if packet.protocol == IpProtocol::ICMPV6 => {
+                    Message::Advertisement(NeighborAdvertisement::decode(&packet)?)
+                }
+                _ => return Ok(None),
+            }
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some((ethernet, message)))
+}
+
+impl NeighborTable {
+    /// Bytes of the longest answer.
+    pub const REPLY_LEN: usize =
+        if nd::FRAME_LEN > ArpPacket::FRAME_LEN { nd::FRAME_LEN } else { ArpPacket::FRAME_LEN };
+
+    /// Answers an Ethernet frame that asks for a MAC address, out of the table (RFC 826, RFC 4861 §7.2.4), into `reply`.
+    ///
+    /// Probes, announcements, duplicate address detection and questions to one station are passed on, so that detection
+    /// works across the overlay. A question for an unknown address is flooded once, and not again within `hold` whoever
+    /// asks. Takes no lock and does not allocate.
+    ///
+    /// An answer to a Neighbor Solicitation has S set and O clear (RFC 4861 §7.2.8), and R as the table has it.
+    ///
+    /// # Errors
+    ///
+    /// [`ProxyError::Malformed`] for a frame to drop; [`ProxyError::BufferTooSmall`] for a `reply` shorter than the
+    /// answer, at most [`REPLY_LEN`](Self::REPLY_LEN).
+    pub fn answer(
+        &self,
+        segment: SegmentId,
+        frame: &[u8],
+        reply: &mut [u8],
+        now: Duration,
+        hold: Duration,
+    ) -> Result<Answer, ProxyError> {
+        let Some((ethernet, message)) = message(frame)? else { return Ok(Answer::PassOn(PassReason::NoQuestion)) };
+        let (target, pass) = match &message {
+            Message::Arp(arp) if arp.operation() != ArpOperation::REQUEST => (None, PassReason::NoQuestion),
+            Message::Arp(arp) if arp.is_probe() => (None, PassReason::Probe),
+            Message::Arp(arp) if arp.is_announcement() => (None, PassReason::Announcement),
+            Message::Arp(arp) => (Some(IpAddr::V4(arp.target_ip())), PassReason::Unicast),
+            Message::Solicitation(it) if it.is_duplicate_address_detection() => (None, PassReason::Probe),
+            Message::Solicitation(it) => (Some(IpAddr::V6(it.message.target())), PassReason::Unicast),
+            Message::Advertisement(_) => (None, PassReason::NoQuestion),
+        };
+        let Some(target) = target.filter(|_| ethernet.destination().is_multicast()) else {
+            return Ok(Answer::PassOn(pass));
+        };
+        let asker = ethernet.source();
+        // Who asks for what it has itself gets no answer from others.
+        let Some(known) = self.lookup(segment, target).filter(|known| known.mac != asker) else {
+            let (hash, _) = self.hash_of(segment, target);
+            return Ok(if self.asked.ask(hash, now, hold) { Answer::Flood } else { Answer::Held });
+        };
+        match message {
+            Message::Arp(arp) => write(&arp.answer(known.mac).to_frame(asker), reply),
+            Message::Solicitation(it) => write(&it.answer(asker, known.mac, known.router), reply),
+            Message::Advertisement(_) => Ok(Answer::PassOn(PassReason::NoQuestion)),
+        }
+    }
+
+    /// Learns from an Ethernet frame of ARP or Neighbor Discovery; `None` where it teaches nothing.
+    ///
+    /// Nothing is learned from a probe, from duplicate address detection, from a packet whose sender is not the source
+    /// of its frame, nor from an advertisement that does not override what is known (RFC 4861 §7.2.5).
+    ///
+    /// # Errors
+    ///
+    /// The packet is malformed.
+    pub fn learn_from_frame(
+        &self,
+        segment: SegmentId,
+        frame: &[u8],
+        now: Duration,
+    ) -> Result<Option<LearnNeighbor>, DecodeError> {
+        let Some((ethernet, message)) = message(frame)? else { return Ok(None) };
+        let binding: Option<(IpAddr, MacAddr, Option<bool>)> = match message {
+            Message::Arp(arp) => arp.sender_binding().map(|(ip, mac)| (ip.into(), mac, None)),
+            Message::Solicitation(it) => it.sender_binding().map(|(ip, mac)| (ip.into(), mac, None)),
+            Message::Advertisement(it) => it
+                .target_binding()
+                .filter(|&(ip, mac)| {
+                    let known = self.lookup(segment, ip.into());
+                    it.message.is_override() || known.is_none_or(|known| known.mac == mac)
+                })
+                .map(|(ip, mac)| (ip.into(), mac, Some(it.message.is_router()))),
+        };
+        let binding = binding.filter(|&(_, mac, _)| mac == ethernet.source());
+        Ok(binding.map(|(ip, mac, router)| self.learn(segment, ip, mac, router, now)))
+    }
+}
+
+fn write(answer: &[u8], reply: &mut [u8]) -> Result<Answer, ProxyError> {
+    let available = reply.len();
+    let place = reply.get_mut(..answer.len()).ok_or(ProxyError::BufferTooSmall { needed: answer.len(), available })?;
+    place.copy_from_slice(answer);
+    Ok(Answer::Reply { len: answer.len() })
+}
