@@ -3,9 +3,10 @@
 use core::time::Duration;
 
 use crate::{
+    event::EventKind,
     fairness,
     forward::ForwardingTable,
-    row::RowState,
+    row::{RowState, mac_of},
     rows::Value,
     segment::{Segment, Writer},
     segment_id::SegmentId,
@@ -78,11 +79,11 @@ impl ForwardingTable {
     /// of the latter.
     fn sweep_bucket(&self, segment: &Segment, writer: &mut Writer, bucket: u32, now: Option<Duration>) -> usize {
         let mut aged = 0;
-        for (_, hit) in segment.rows.rows_of(bucket) {
-            if self.forward_of(segment, hit.value).is_none() {
+        for (key, hit) in segment.rows.rows_of(bucket) {
+            let Some(forward) = self.forward_of(segment, hit.value) else {
                 self.remove_row(segment, writer, hit);
                 continue;
-            }
+            };
             let Some(now) = now else { continue };
             let age = fairness::age(hit.value, now);
             let limit = match writer.options.ageing {
@@ -90,7 +91,10 @@ impl ForwardingTable {
                 _ => u64::MAX,
             };
             if u64::from(age) >= limit {
-                aged += usize::from(self.expire_row(segment, writer, hit));
+                if self.expire_row(segment, writer, hit) {
+                    self.events.add(segment.number(), mac_of(key), EventKind::Aged { remote: forward.remote });
+                    aged += 1;
+                }
             } else if age > OLDEST {
                 // So that it does not look young when the ticks start again.
                 let _ = hit.refresh(crate::row::tick(now).wrapping_sub(OLDEST));

@@ -6,10 +6,11 @@
 use core::time::Duration;
 
 use crate::{
+    event::EventKind,
     forward::ForwardingTable,
     groups::Kind,
     remote::RemoteId,
-    row::{RowState, tick},
+    row::{RowState, mac_of, tick},
     rows::{Hit, Value},
     segment::{Segment, Writer},
 };
@@ -45,23 +46,24 @@ impl ForwardingTable {
         let own = writer.rows_to(&self.groups, remote, Kind::Learned);
         let buckets = segment.rows.buckets();
         let start = writer.hand % buckets;
-        let mut victim: Option<((u32, u32), Hit<'_>)> = None;
+        let mut victim: Option<((u32, u32), u64, RemoteId, Hit<'_>)> = None;
         for step in 0..WINDOW.min(buckets) {
-            for (_, hit) in segment.rows.rows_of((start + step) % buckets) {
+            for (key, hit) in segment.rows.rows_of((start + step) % buckets) {
                 if RowState::of(hit.value) != RowState::Learned {
                     continue;
                 }
                 let Some(holder) = self.groups.head(hit.value.group()).remote() else { continue };
                 let rows = self.groups.rows(hit.value.group());
                 let rank = (rows, age(hit.value, now));
-                if (holder == remote || rows > own + 1) && victim.is_none_or(|(best, _)| rank > best) {
-                    victim = Some((rank, hit));
+                if (holder == remote || rows > own + 1) && victim.is_none_or(|(best, ..)| rank > best) {
+                    victim = Some((rank, key, holder, hit));
                 }
             }
         }
         writer.hand = (start + WINDOW) % buckets;
-        if let Some((_, hit)) = victim {
+        if let Some((_, key, remote, hit)) = victim {
             self.remove_row(segment, writer, hit);
+            self.events.add(segment.number(), mac_of(key), EventKind::Evicted { remote });
         }
         victim.is_some()
     }

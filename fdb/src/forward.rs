@@ -7,6 +7,7 @@ use overlay_types::MacAddr;
 use thiserror::Error;
 
 use crate::{
+    event::Events,
     extents::{self, Extents, SMALL},
     groups::{Groups, Kind},
     hash::KeyedHash,
@@ -117,6 +118,7 @@ pub struct ForwardingTable {
     /// Learned rows of all segments.
     learned: AtomicUsize,
     pub(crate) places: Mutex<Places>,
+    pub(crate) events: Events,
 }
 
 impl ForwardingTable {
@@ -131,6 +133,7 @@ impl ForwardingTable {
             groups: Groups::default(),
             learned: AtomicUsize::new(0),
             places: Mutex::default(),
+            events: Events::default(),
         }
     }
 

@@ -7,10 +7,12 @@ use thiserror::Error;
 
 use crate::{
     dampening::Verdict,
+    event::EventKind,
     forward::ForwardingTable,
     groups::Kind,
     remote::RemoteId,
-    row::{Forward, RowState, key_of, tick},
+    row::{Forward, RowState, key_of, mac_of, tick},
+    segment::{Segment, Writer},
     segment_id::SegmentId,
     sync::Ordering,
 };
@@ -75,7 +77,9 @@ impl ForwardingTable {
                 }
             } else if forward.state != RowState::Learned {
                 place.counters.owned.fetch_add(1, Ordering::Relaxed);
-                return Learn::Owned { remote: forward.remote };
+                let answer = Learn::Owned { remote: forward.remote };
+                self.tell(segment, mac, remote, answer);
+                return answer;
             }
         }
         self.learn_locked(segment, key, remote, now)
@@ -87,11 +91,25 @@ impl ForwardingTable {
         let Some((segment, mut writer)) = self.locked(id) else {
             return Learn::NotLearned(NotLearned::UnknownSegment);
         };
+        let answer = self.learn_settled(segment, &mut writer, key, remote, now);
+        // Under the lock, so that what happens to a row is told in order.
+        self.tell(id, mac_of(key), remote, answer);
+        answer
+    }
+
+    fn learn_settled(
+        &self,
+        segment: &Segment,
+        writer: &mut Writer,
+        key: u64,
+        remote: RemoteId,
+        now: Duration,
+    ) -> Learn {
         let full = || {
             segment.counters.table_full.fetch_add(1, Ordering::Relaxed);
             Learn::NotLearned(NotLearned::TableFull)
         };
-        match self.settled_row(segment, &mut writer, key) {
+        match self.settled_row(segment, writer, key) {
             Some((hit, forward)) if forward.remote == remote => {
                 // Under the lock the row can't change hands: the refresh of another thread is as good as this one.
                 let _ = hit.refresh(tick(now));
@@ -115,10 +133,10 @@ impl ForwardingTable {
                 Learn::Moved { from: forward.remote }
             }
             None => {
-                if !self.make_room_to_learn(segment, &mut writer, remote, now) {
+                if !self.make_room_to_learn(segment, writer, remote, now) {
                     return full();
                 }
-                if self.add_row(segment, &mut writer, key, remote, RowState::Learned, now) {
+                if self.add_row(segment, writer, key, remote, RowState::Learned, now) {
                     Learn::New
                 } else {
                     self.release_learned(1);
@@ -126,6 +144,18 @@ impl ForwardingTable {
                 }
             }
         }
+    }
+
+    /// Tells who watches what a frame taught.
+    fn tell(&self, segment: SegmentId, mac: MacAddr, remote: RemoteId, answer: Learn) {
+        let kind = match answer {
+            Learn::New => EventKind::Learned { remote },
+            Learn::Moved { from } => EventKind::Moved { from, to: remote },
+            Learn::Owned { remote: owner } => EventKind::Conflict { owner, claimant: remote },
+            Learn::NotLearned(reason) => EventKind::Refused { remote, reason },
+            Learn::Refreshed => return,
+        };
+        self.events.add(segment, mac, kind);
     }
 
     /// Forgets a learned row: its station was seen on the local side. `true` where there was one.

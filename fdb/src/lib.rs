@@ -5,6 +5,7 @@
 //!   registry.
 //! - [`RemoteTable`]: the remotes by address and by number, with what is known and counted of each.
 //! - [`NeighborTable`]: (segment, IP address) → MAC address.
+//!   It answers ARP and Neighbor Solicitation for others ([`NeighborTable::answer`]) and learns from both.
 //! - [`FloodList`]: the remotes of one segment that get broadcast, unknown unicast and multicast.
 //!
 //! Everything takes `&self` and may be shared by any number of threads. **Readers never lock, never wait and never
@@ -63,6 +64,7 @@ extern crate std;
 mod ageing;
 mod burst;
 mod dampening;
+mod event;
 mod extents;
 mod fairness;
 mod flood;
@@ -86,6 +88,7 @@ mod segment_id;
 mod sync;
 
 pub use dampening::Dampening;
+pub use event::{Event, EventKind};
 pub use flood::FloodList;
 pub use flush::Flush;
 pub use forward::{ForwardingTable, InsertError, TableOptions};

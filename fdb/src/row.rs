@@ -47,7 +47,7 @@ impl RowState {
     }
 }
 
-/// Who puts a row into the table by [`ForwardingTable::insert`].
+/// Who puts a row into the table by [`ForwardingTable::insert`](crate::ForwardingTable::insert).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
     /// The registry of the cluster.

@@ -8,6 +8,7 @@ use crate::{
     groups::{Groups, Head, Kind},
     remote::RemoteId,
     rows::Rows,
+    segment_id::SegmentId,
     sync::{AtomicU32, AtomicU64, Mutex, Ordering},
 };
 
@@ -118,6 +119,11 @@ impl Segment {
     #[inline]
     pub(crate) fn id(&self) -> u32 {
         self.id.load(Ordering::Acquire)
+    }
+
+    /// The segment that is here, for those who hold its lock.
+    pub(crate) fn number(&self) -> SegmentId {
+        SegmentId::from_stored(self.id())
     }
 
     /// `true` while rows of a group are there for readers.
