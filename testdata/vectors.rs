@@ -86,9 +86,14 @@ pub(crate) fn of(encapsulation: &str) -> Vec<Vector> {
         .filter(|packet| packet["encapsulation"] == encapsulation)
         .map(|packet| {
             let file = packet["file"].as_str().expect("file").to_owned();
-            let frames: &mut Vec<Vec<u8>> = files
-                .entry(file)
-                .or_insert_with_key(|file| frames_of_pcap(&fs::read(folder.join(file)).expect("a pcap file")));
+            let frames: &mut Vec<Vec<u8>> = files.entry(file).or_insert_with_key(|file| {
+                let bytes = fs::read(folder.join(file)).expect("a pcap file");
+                let described = &manifest["files"][file];
+                assert_eq!(Sha256::digest(&bytes)[..], hex(described["sha256"].as_str().expect("sha256")), "{file}");
+                let frames = frames_of_pcap(&bytes);
+                assert_eq!(frames.len() as u64, number(&described["packets"]), "{file}");
+                frames
+            });
             let frame = frames[usize::try_from(number(&packet["packet"])).expect("an index") - 1].clone();
             let tunnel = tunnel(&frame).to_vec();
             assert_eq!(tunnel.len() as u64, number(&packet["tunnel_bytes"]), "{packet}");
