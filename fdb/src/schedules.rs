@@ -55,6 +55,30 @@ mod rows {
         });
     }
 
+    /// One writer splits the bucket of a row, two readers look for it.
+    #[test]
+    fn a_row_is_found_while_the_table_grows() {
+        // Two bits for the first bucket: those of key 2 are 10, which is bucket 0 of two and bucket 2 of three.
+        let hash = |key: u64| (key >> 4 & 1) << 32 | key & 3;
+        explore(3, move || {
+            let rows = Arc::new(Rows::default());
+            for key in [2, 1, 5] {
+                rows.insert(key, value(key as u32), hash).unwrap();
+            }
+            assert_eq!(rows.buckets(), 2);
+            let readers: [_; 2] = core::array::from_fn(|_| {
+                let rows = rows.clone();
+                thread::spawn(move || assert_eq!(rows.find(hash(2), 2).unwrap().value.group(), 2))
+            });
+            rows.insert(4, value(4), hash).unwrap();
+            assert_eq!(rows.buckets(), 3);
+            for reader in readers {
+                reader.join().unwrap();
+            }
+            assert_eq!(rows.all().count(), 4);
+        });
+    }
+
     /// A slot gets another key under a reader of the first one.
     #[test]
     fn a_reader_never_gets_the_value_of_another_key() {
