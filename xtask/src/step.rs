@@ -1,10 +1,11 @@
 //! Steps with a name and a time, and a summary of them.
 
 use std::{
+    ffi::OsStr,
     fmt,
     fs::{self, File},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -95,8 +96,9 @@ impl fmt::Display for Span {
 /// Runs a command without input and keeps its output back, unless it fails: then the end of it is in the failure, and all of
 /// it in a file.
 pub(crate) fn quietly(command: &mut Command) -> Outcome {
-    let words: Vec<_> = [command.get_program()].into_iter().chain(command.get_args()).collect();
-    let line = words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let words: Vec<_> = [program].into_iter().chain(command.get_args()).map(OsStr::to_string_lossy).collect();
+    let line = words.join(" ");
     println!("    {line}");
     let file = log_file()?;
     let log = File::create(&file)?;

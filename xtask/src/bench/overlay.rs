@@ -16,7 +16,7 @@ pub(super) enum Kind {
     TapVtep,
     /// The kernel's VXLAN under a bridge.
     Kernel,
-    /// One packet by one system call: see [`super::naive`].
+    /// One packet by one system call: the module `naive`.
     Naive,
 }
 

@@ -127,21 +127,26 @@ fn a_tap_that_is_deleted_and_made_again_is_taken_up_again() {
     assert_eq!(vtep.stop().status, Some(0));
 }
 
-/// A TAP that cannot be made again ends the program with status 1 and one clear line.
+/// A TAP that is gone for good, or whose name belongs to something else now, ends the program with status 1 and one clear line.
 #[test]
 fn a_tap_that_is_gone_for_good_ends_the_program() {
-    let underlay = Underlay::new(2);
-    let ours = &underlay.host(0).namespace;
-    let vtep = start(&underlay, Family::V4, &flood_to_all(&underlay, Family::V4));
-    // Stopped, so that it sees the end only: its name belongs to something that is no TAP.
-    vtep.signal(Signal::STOP);
-    ours.ip(&format!("link del {TAP}"));
-    ours.ip(&format!("link add {TAP} type bridge"));
-    vtep.signal(Signal::CONT);
-    let exit = vtep.wait(PATIENCE * 3);
-    assert_eq!(exit.status, Some(1), "{exit:?}");
-    let last = exit.log.last().unwrap();
-    assert!(last.contains(TAP), "{exit:?}");
+    for instead in ["nothing", "bridge"] {
+        let underlay = Underlay::new(2);
+        let ours = &underlay.host(0).namespace;
+        let vtep = start(&underlay, Family::V4, &flood_to_all(&underlay, Family::V4));
+        // Stopped, so that it sees the end only.
+        vtep.signal(Signal::STOP);
+        ours.ip(&format!("link del {TAP}"));
+        if instead == "bridge" {
+            ours.ip(&format!("link add {TAP} type bridge"));
+        }
+        vtep.signal(Signal::CONT);
+        let exit = vtep.wait(PATIENCE * 3);
+        assert_eq!(exit.status, Some(1), "{instead}: {exit:?}");
+        let errors: Vec<_> = exit.log.iter().filter(|line| line.starts_with("tap-vtep:")).collect();
+        assert!(errors.len() == 1 && errors[0].contains(TAP), "{instead}: {exit:?}");
+        assert_eq!(exit.log.last(), Some(errors[0]), "{instead}: {exit:?}");
+    }
 }
 
 /// The device of the underlay is pulled out and plugged in again: found again by its address and by its name, over IPv4

@@ -195,6 +195,24 @@ fn vlan_tags_are_dropped_both_ways() {
 }
 
 #[test]
+fn vlan_tags_are_carried_where_the_configuration_says_so() {
+    let drops = Drops::new("vlan = \"carry\"");
+    let before = Counts::of(&drops.vtep);
+    for frame in tagged(guest_mac(2)) {
+        drops.peer.send(&frame);
+    }
+    let mut after = before.and_delivered(2);
+    after.expect(&drops.vtep);
+    let mut sender = FrameSender::new(&drops.underlay.host(0).namespace, TAP);
+    for frame in tagged(stranger(1)) {
+        sender.send(&frame);
+        assert_eq!(drops.peer.receive(), vxlan(VNI, &frame));
+    }
+    after.sent += 2;
+    after.expect(&drops.vtep);
+}
+
+#[test]
 fn our_own_address_from_a_tunnel_is_dropped() {
     let drops = Drops::new("");
     let looped = Numbered::new(MacAddr::BROADCAST, tap_mac(&drops.underlay), 1).frame(0);

@@ -63,6 +63,17 @@ fn head_end_replication_reaches_each_peer_once() {
     }
 }
 
+/// All members of a mesh may have one flood list: an endpoint's own address in it is none of its remotes.
+#[test]
+fn our_own_address_in_the_flood_list_is_left_out() {
+    let underlay = Underlay::new(3);
+    let peers = kernel_peers(&underlay, Family::V4);
+    let members: Vec<_> = underlay.hosts().iter().map(|host| format!("\"{}\"", host.address(Family::V4))).collect();
+    let vtep = start(&underlay, Family::V4, &format!("flood = [{}]", members.join(", ")));
+    floods_to_all(&underlay, &peers, MacAddr::BROADCAST, 1);
+    assert_eq!((vtep.counter("tx_frames"), vtep.counter("rx_frames"), vtep.drops()), (u64::from(COUNT), 0, 0));
+}
+
 /// A group instead of a list, IPv4 and IPv6: our endpoint joins it on the underlay device and sends to it.
 #[test]
 fn a_multicast_group_reaches_each_peer_once() {

@@ -3,7 +3,9 @@
 use std::{fs, thread, time::Duration};
 
 use overlay_types::MacAddr;
-use testbed::{Family, FrameSender, Numbered, Sniffer, TapVtep, Underlay, frame, guest_mac, ping, stays, wait_until};
+use testbed::{
+    Family, FrameSender, KernelVtep, Numbered, Sniffer, TapVtep, Underlay, frame, guest_mac, ping, stays, wait_until,
+};
 
 use crate::bed::{
     Counts, HandPeer, PORT, TAP, VNI, add_guest_addresses, expect_at, flood_to_all, kernel_peers, rows, start,
@@ -52,6 +54,37 @@ fn an_address_moves_with_its_next_frame() {
         expect_at(&vtep, mac, &peer.address());
     }
     assert_eq!(rows(&vtep), 1);
+}
+
+/// The same between kernel peers: the guest is heard from behind another host, and its frames go there.
+#[test]
+fn a_guest_that_moves_to_another_kernel_peer_is_followed() {
+    let underlay = Underlay::new(3);
+    let peers = kernel_peers(&underlay, Family::V4);
+    let vtep = start(&underlay, Family::V4, &flood_to_all(&underlay, Family::V4));
+    let ours = &underlay.host(0).namespace;
+    let hosts: Vec<_> = underlay.hosts()[1..].iter().map(|host| host.address(Family::V4).to_string()).collect();
+    let wanderer = Numbered::new(MacAddr::BROADCAST, stranger(7), 1);
+    for (stream, place) in (2..).zip([0, 1, 0]) {
+        let here = (&peers[place].guest, KernelVtep::GUEST_DEVICE);
+        FrameSender::new(here.0, here.1).send(&wanderer.frame(0));
+        expect_at(&vtep, stranger(7), &hosts[place]);
+        let arriving = Sniffer::of_stream(here.0, here.1, stream);
+        let to_it = Numbered::new(stranger(7), stranger(1), stream);
+        FrameSender::new(ours, TAP).send_all(to_it.frames(100));
+        arriving.expect_stream(stream, 100);
+    }
+}
+
+/// A station that speaks on our TAP is no longer behind a remote.
+#[test]
+fn a_station_that_comes_to_us_is_no_longer_elsewhere() {
+    let underlay = Underlay::new(3);
+    let (vtep, one, _two) = with_hand_peers(&underlay, "");
+    one.send(&hello(stranger(1)));
+    expect_at(&vtep, stranger(1), &one.address());
+    FrameSender::new(&underlay.host(0).namespace, TAP).send(&hello(stranger(1)));
+    wait_until("the row is forgotten", || rows(&vtep) == 0);
 }
 
 #[test]
