@@ -55,11 +55,12 @@ fn documentation() -> Outcome {
 /// Licences and sources of all that is linked; advisories need the network and are left out.
 fn licences() -> Outcome {
     packages::subcommand("cargo-deny")?;
-    cargo::run("deny check licenses bans sources")
+    cargo::run("deny check licenses bans sources")?;
+    cargo::run("deny --manifest-path fuzz/Cargo.toml check licenses bans sources")
 }
 
 fn fuzz_briefly() -> Outcome {
-    quietly(&mut cargo::nightly("fmt --manifest-path fuzz/Cargo.toml -- --check"))?;
+    fuzz::check()?;
     fuzz::build()?;
     for target in fuzz::targets()? {
         fuzz::target(&target, FUZZ_SECONDS)?;
