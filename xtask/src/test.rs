@@ -25,7 +25,7 @@ pub(crate) fn run(keep_going: bool) -> bool {
     });
     steps.run("tests of the program", || cargo::run("test --package tap-vtep"));
     steps.run("interop", interop::all);
-    steps.run("benches build", || cargo::run("bench --workspace --no-run"));
+    steps.run("benches build", || cargo::run("bench --workspace --exclude tap-vtep --exclude testbed --exclude xtask --no-run"));
     steps.run("cargo-fuzz", fuzz::prepare);
     steps.run("fuzz targets", fuzz_briefly);
     steps.finish()
