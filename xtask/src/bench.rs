@@ -41,7 +41,7 @@ pub(crate) struct BenchOptions {
 pub(crate) fn run(options: &BenchOptions) -> bool {
     let mut steps = Steps::new(false);
     steps.run("root", packages::root);
-    steps.run("Debian packages", packages::debian);
+    steps.run("Debian packages", || packages::debian(packages::FOR_BENCHES));
     steps.run("build", || cargo::run("build --release --package tap-vtep --package xtask"));
     steps.run("bench", || {
         let mut command = Command::new(release("xtask"));

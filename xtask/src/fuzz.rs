@@ -59,7 +59,7 @@ pub(crate) fn target(name: &str, seconds: u32) -> Outcome {
 /// Those that are named, or all.
 pub(crate) fn run(names: &[String], seconds: u32) -> bool {
     let mut steps = Steps::new(false);
-    steps.run("Debian packages", packages::debian);
+    steps.run("Debian packages", || packages::debian(packages::FOR_TESTS));
     steps.run("cargo-fuzz", prepare);
     steps.run("build", build);
     let mut chosen = names.to_vec();

@@ -23,7 +23,7 @@ pub(crate) fn all() -> Outcome {
 pub(crate) fn run(filters: &[String]) -> bool {
     let mut steps = Steps::new(false);
     steps.run("root", packages::root);
-    steps.run("Debian packages", packages::debian);
+    steps.run("Debian packages", || packages::debian(packages::FOR_TESTS));
     steps.run("build", || quietly(&mut cargo(&format!("{COMMAND} --no-run"))));
     steps.run("interop", || {
         let mut command = cargo(&format!("--quiet {COMMAND} {ONE_BY_ONE}"));

@@ -8,24 +8,28 @@ use std::{
 
 use crate::step::{Failure, Outcome, quietly};
 
-/// A file or command that shows that a Debian package is installed.
-const NEEDED: &[(&str, &str)] = &[
+/// A command that shows that a Debian package is installed, and the package.
+type Needed = [(&'static str, &'static str)];
+
+/// What the tests call.
+pub(crate) const FOR_TESTS: &Needed = &[
     ("c++", "g++"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
-    ("iperf3", "iperf3"),
-    ("ovs-vswitchd", "openvswitch-switch"),
     ("ping", "iputils-ping"),
     ("scapy", "python3-scapy"),
     ("setpriv", "util-linux"),
     ("strace", "strace"),
-    ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
 ];
 
+/// What the measurements call.
+pub(crate) const FOR_BENCHES: &Needed =
+    &[("ethtool", "ethtool"), ("ip", "iproute2"), ("iperf3", "iperf3"), ("ping", "iputils-ping")];
+
 /// Installs the Debian packages that are missing; without root it says which command does.
-pub(crate) fn debian() -> Outcome {
-    let missing = missing();
+pub(crate) fn debian(needed: &Needed) -> Outcome {
+    let missing = missing(needed);
     if missing.is_empty() {
         return Ok(());
     }
@@ -39,7 +43,7 @@ pub(crate) fn debian() -> Outcome {
         command.args(words).env("DEBIAN_FRONTEND", "noninteractive");
         quietly(&mut command)?;
     }
-    match self::missing() {
+    match self::missing(needed) {
         still if still.is_empty() => Ok(()),
         still => Err(Failure(format!("still missing after apt-get: {}", still.join(" ")))),
     }
@@ -70,11 +74,8 @@ pub(crate) fn nightly() -> Outcome {
     quietly(Command::new("rustup").args(["toolchain", "install", "nightly", "--profile", "minimal"]))
 }
 
-fn missing() -> Vec<&'static str> {
-    let mut packages: Vec<_> =
-        NEEDED.iter().filter(|(tool, _)| find(tool).is_none()).map(|(_, package)| *package).collect();
-    packages.dedup();
-    packages
+fn missing(needed: &Needed) -> Vec<&'static str> {
+    needed.iter().filter(|(tool, _)| find(tool).is_none()).map(|(_, package)| *package).collect()
 }
 
 /// Where a command is, also those that only root has in its path.
@@ -93,4 +94,14 @@ fn is_root() -> bool {
     // Real, effective, saved and file-system user.
     let effective = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1));
     effective == Some("0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_by_its_package() {
+        assert_eq!(missing(&[("sh", "dash"), ("no-such-command", "no-such-package")]), ["no-such-package"]);
+    }
 }

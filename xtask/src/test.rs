@@ -13,7 +13,7 @@ const FUZZ_SECONDS: u32 = 5;
 pub(crate) fn run(keep_going: bool) -> bool {
     let mut steps = Steps::new(keep_going);
     steps.run("root", packages::root);
-    steps.run("Debian packages", packages::debian);
+    steps.run("Debian packages", || packages::debian(packages::FOR_TESTS));
     steps.run("format", || cargo::run("fmt --all -- --check"));
     steps.run("clippy", || cargo::run("clippy --workspace --all-targets --all-features -- -D warnings"));
     steps.run("features", features);
@@ -25,7 +25,9 @@ pub(crate) fn run(keep_going: bool) -> bool {
     });
     steps.run("tests of the program", || cargo::run("test --package tap-vtep"));
     steps.run("interop", interop::all);
-    steps.run("benches build", || cargo::run("bench --workspace --exclude tap-vtep --exclude testbed --exclude xtask --no-run"));
+    steps.run("benches build", || {
+        cargo::run("bench --workspace --exclude tap-vtep --exclude testbed --exclude xtask --no-run")
+    });
     steps.run("cargo-fuzz", fuzz::prepare);
     steps.run("fuzz targets", fuzz_briefly);
     steps.finish()
