@@ -1,6 +1,6 @@
 //! `cargo xtask fuzz`: every fuzz target for some seconds.
 
-use std::{path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use crate::{
     cargo::nightly,
@@ -47,7 +47,10 @@ pub(crate) fn targets() -> Result<Vec<String>, Failure> {
 
 /// Runs one target from its corpus, and from every input that it once failed on.
 pub(crate) fn target(name: &str, seconds: u32) -> Outcome {
-    let mut command = in_fuzz(&format!("fuzz run {name} corpus/{name}"));
+    let corpus = format!("corpus/{name}");
+    // Not every target has seeds.
+    fs::create_dir_all(Path::new(DIRECTORY).join(&corpus))?;
+    let mut command = in_fuzz(&format!("fuzz run {name} {corpus}"));
     let regressions = format!("regressions/{name}");
     if Path::new(DIRECTORY).join(&regressions).is_dir() {
         command.arg(&regressions);

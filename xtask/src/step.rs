@@ -37,17 +37,19 @@ pub(crate) struct Steps {
     keep_going: bool,
     passed: usize,
     failed: Vec<String>,
+    skipped: usize,
     begin: Instant,
 }
 
 impl Steps {
     pub(crate) fn new(keep_going: bool) -> Self {
-        Self { keep_going, passed: 0, failed: Vec::new(), begin: Instant::now() }
+        Self { keep_going, passed: 0, failed: Vec::new(), skipped: 0, begin: Instant::now() }
     }
 
     /// Runs a step, unless one has failed and that is the end.
     pub(crate) fn run(&mut self, name: &str, step: impl FnOnce() -> Outcome) {
-        if self.is_over() {
+        if !self.keep_going && !self.failed.is_empty() {
+            self.skipped += 1;
             return;
         }
         println!("==> {name}");
@@ -64,10 +66,6 @@ impl Steps {
         }
     }
 
-    fn is_over(&self) -> bool {
-        !self.keep_going && !self.failed.is_empty()
-    }
-
     /// The last line; `true` when all went well.
     pub(crate) fn finish(self) -> bool {
         let time = Span(self.begin.elapsed());
@@ -75,8 +73,12 @@ impl Steps {
             println!("==> {} steps passed, {time}", self.passed);
             return true;
         }
-        let stopped = if self.keep_going { "" } else { "; the steps behind it were not run (--keep-going runs them)" };
-        println!("==> FAILED: {}; {} steps passed, {time}{stopped}", self.failed.join(", "), self.passed);
+        println!(
+            "==> FAILED: {}; {} steps passed, {} not run, {time}",
+            self.failed.join(", "),
+            self.passed,
+            self.skipped
+        );
         false
     }
 }
