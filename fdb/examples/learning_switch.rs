@@ -17,8 +17,8 @@ fn switch(table: &ForwardingTable, port: u32, source: MacAddr, destination: MacA
     // What it teaches is said in the answer; a switch goes on either way.
     let _ = table.learn(vlan, source, arrival, now);
     match table.lookup(vlan, destination) {
-        Some(forward) if forward.remote == arrival => Vec::new(),
-        Some(forward) => vec![forward.remote.get()],
+        Some(forward) if forward.remote() == Some(arrival) => Vec::new(),
+        Some(forward) => forward.remote().map(RemoteId::get).into_iter().collect(),
         None => (0..PORTS).filter(|&other| other != port).collect(),
     }
 }

@@ -7,9 +7,9 @@ use crate::{
     fairness,
     forward::ForwardingTable,
     row::{RowState, mac_of},
-    rows::Value,
     segment::{Segment, Writer},
     segment_id::SegmentId,
+    value::Value,
 };
 
 /// Ages beyond this are kept at it: half of what a row can tell.
@@ -51,7 +51,7 @@ impl ForwardingTable {
                 self.groups.settled(places.sweep.pending);
                 break;
             };
-            let Some(segment) = self.segments.get(place as usize) else { break };
+            let Some(segment) = self.segments.get(place) else { break };
             let mut bucket = if id == from.0 { from.1 } else { 0 };
             let mut writer = segment.writer.lock();
             self.settle(segment, &mut writer);
@@ -87,12 +87,15 @@ impl ForwardingTable {
             let Some(now) = now else { continue };
             let age = fairness::age(hit.value, now);
             let limit = match writer.options.ageing {
-                Some(ageing) if RowState::of(hit.value) == RowState::Learned => ageing.as_secs().min(u64::from(OLDEST)),
+                Some(ageing) if forward.state() == RowState::Learned => ageing.as_secs().min(u64::from(OLDEST)),
                 _ => u64::MAX,
             };
             if u64::from(age) >= limit {
                 if self.expire_row(segment, writer, hit) {
-                    self.events.add(segment.number(), mac_of(key), EventKind::Aged { remote: forward.remote });
+                    // Learned rows lead to a remote.
+                    if let Some(remote) = forward.remote() {
+                        self.events.add(segment.number(), mac_of(key), EventKind::Aged { remote });
+                    }
                     aged += 1;
                 }
             } else if age > OLDEST {

@@ -6,8 +6,10 @@ use overlay_types::MacAddr;
 
 use crate::{
     forward::ForwardingTable,
+    glance::Glance,
     row::{Forward, key_of},
     segment_id::SegmentId,
+    slot::Bucket,
 };
 
 /// How many lookups are on their way at once: enough to fill the time of one access to memory.
@@ -31,21 +33,49 @@ impl ForwardingTable {
     /// ```
     pub fn lookup_burst(&self, keys: &[(SegmentId, MacAddr)], forwards: &mut [Option<Forward>]) {
         for (keys, forwards) in keys.chunks(AT_ONCE).zip(forwards.chunks_mut(AT_ONCE)) {
-            let mut places = [None; AT_ONCE];
-            let mut touched = 0;
-            for (place, &(segment, mac)) in places.iter_mut().zip(keys) {
-                *place = self.segment(segment).map(|segment| {
-                    let hash = self.hash_of(key_of(mac));
-                    touched ^= segment.rows.touch(hash);
-                    (segment, hash)
-                });
+            if !self.lookup_same(keys, forwards) {
+                self.lookup_mixed(keys, forwards);
             }
-            // Nobody needs it: but without a use the reading itself would be left out.
-            black_box(touched);
-            for ((forward, place), &(segment, mac)) in forwards.iter_mut().zip(places).zip(keys) {
-                let found = place.and_then(|(place, hash)| self.resolve(place, segment, key_of(mac), hash));
-                *forward = found.map(|(_, forward)| forward);
-            }
+        }
+    }
+
+    /// For keys of one segment. `false` where they are not, or where it takes the long way: then nothing is said.
+    fn lookup_same(&self, keys: &[(SegmentId, MacAddr)], forwards: &mut [Option<Forward>]) -> bool {
+        let Some(&(segment, _)) = keys.first() else { return true };
+        let Some(glance) = Glance::at(self, segment) else { return false };
+        let mut likely = [(0, None); AT_ONCE];
+        let (mut touched, mut others) = (0, 0);
+        for (likely, &(other, mac)) in likely.iter_mut().zip(keys) {
+            let hash = self.hash_of(key_of(mac));
+            let bucket = glance.bucket(hash);
+            touched ^= bucket.map_or(0, Bucket::touch);
+            others |= other.get() ^ segment.get();
+            *likely = (hash, bucket);
+        }
+        // Nobody needs it: but without a use the reading itself would be left out.
+        black_box(touched);
+        if others != 0 {
+            return false;
+        }
+        for ((forward, &(hash, bucket)), &(_, mac)) in forwards.iter_mut().zip(&likely).zip(keys) {
+            let key = key_of(mac);
+            *forward = match bucket.and_then(|bucket| glance.row(bucket, key, hash)) {
+                Some((_, forward)) => Some(forward),
+                None => self.resolve(segment, key, hash).map(|(_, forward)| forward),
+            };
+        }
+        glance.still(self)
+    }
+
+    fn lookup_mixed(&self, keys: &[(SegmentId, MacAddr)], forwards: &mut [Option<Forward>]) {
+        let mut touched = 0;
+        for &(segment, mac) in keys {
+            let bucket = Glance::at(self, segment).and_then(|glance| glance.bucket(self.hash_of(key_of(mac))));
+            touched ^= bucket.map_or(0, Bucket::touch);
+        }
+        black_box(touched);
+        for (forward, &(segment, mac)) in forwards.iter_mut().zip(keys) {
+            *forward = self.lookup(segment, mac);
         }
     }
 }

@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 use overlay_types::MacAddr;
 
 use crate::{
+    destination::Destination,
     forward::ForwardingTable,
     learn::NotLearned,
     remote::RemoteId,
@@ -58,8 +59,8 @@ pub enum EventKind {
     },
     /// A frame came from elsewhere than configuration or registry say.
     Conflict {
-        /// Where the row is, and stays.
-        owner: RemoteId,
+        /// Where the row leads, and stays.
+        owner: Destination,
         /// Where the frame came from.
         claimant: RemoteId,
     },
@@ -150,7 +151,7 @@ mod tests {
         assert_eq!(events[0], event(1, EventKind::Moved { from: remote(1), to: remote(2) }));
         let dampened = EventKind::Refused { remote: remote(1), reason: NotLearned::Dampened };
         assert_eq!(events[1], event(1, dampened));
-        assert_eq!(events[2], event(9, EventKind::Conflict { owner: remote(9), claimant: remote(1) }));
+        assert_eq!(events[2], event(9, EventKind::Conflict { owner: remote(9).into(), claimant: remote(1) }));
         assert_eq!(events[3], event(2, EventKind::Learned { remote: remote(2) }));
         // Remote 2 has two rows of one age, and one of them gives way.
         let last = [

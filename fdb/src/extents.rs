@@ -24,7 +24,6 @@ impl<T, const BASE: usize> Default for Extents<T, BASE> {
 
 impl<T, const BASE: usize> Extents<T, BASE> {
     /// The extent of an element, and its place there.
-    #[inline]
     fn place(index: usize) -> (usize, usize) {
         const { assert!(BASE.is_power_of_two()) };
         let extent = (usize::BITS - (index / BASE).leading_zeros()) as usize;
@@ -36,9 +35,12 @@ impl<T, const BASE: usize> Extents<T, BASE> {
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
         // Most arrays never grow beyond their first extent.
-        if index < BASE {
-            return self.extents[0].get()?.get(index);
-        }
+        if index < BASE { self.extents[0].get()?.get(index) } else { self.get_beyond(index) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_beyond(&self, index: usize) -> Option<&T> {
         let (extent, offset) = Self::place(index);
         self.extents.get(extent)?.get()?.get(offset)
     }

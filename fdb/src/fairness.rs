@@ -8,15 +8,18 @@ use core::time::Duration;
 use crate::{
     event::EventKind,
     forward::ForwardingTable,
-    groups::Kind,
     remote::RemoteId,
-    row::{RowState, mac_of, tick},
-    rows::{Hit, Value},
+    row::{Forward, RowState, mac_of, tick},
     segment::{Segment, Writer},
+    slot::Hit,
+    value::Value,
 };
 
-/// How many buckets are looked at for a row to evict.
-const WINDOW: u32 = 32;
+/// After how many learned rows the search for one to evict ends. It goes by rows, so that each bucket gives in the
+/// measure in which it gets: those that are split off get half of what others do.
+const WINDOW: usize = 64;
+/// After how many buckets it ends in any case.
+const LONGEST: u32 = 512;
 
 impl ForwardingTable {
     /// Makes room for one more learned row, within the cap of the segment and that of all, and takes it. `false` where
@@ -43,24 +46,28 @@ impl ForwardingTable {
     /// Evicts one learned row in favour of a remote: of the rows in the window the oldest one of the remote that has
     /// most of the segment. `false` where there is none that may go.
     fn evict(&self, segment: &Segment, writer: &mut Writer, remote: RemoteId, now: Duration) -> bool {
-        let own = writer.rows_to(&self.groups, remote, Kind::Learned);
+        let own = writer.rows(&self.groups, Forward::new(remote.into(), RowState::Learned));
         let buckets = segment.rows.buckets();
         let start = writer.hand % buckets;
         let mut victim: Option<((u32, u32), u64, RemoteId, Hit<'_>)> = None;
-        for step in 0..WINDOW.min(buckets) {
-            for (key, hit) in segment.rows.rows_of((start + step) % buckets) {
-                if RowState::of(hit.value) != RowState::Learned {
+        let (mut seen, mut steps) = (0, 0);
+        while seen < WINDOW && steps < LONGEST.min(buckets) {
+            for (key, hit) in segment.rows.rows_of((start + steps) % buckets) {
+                let head = self.groups.head(hit.value.group());
+                if !head.is_alive() || head.forward().state() != RowState::Learned {
                     continue;
                 }
-                let Some(holder) = self.groups.head(hit.value.group()).remote() else { continue };
+                let Some(holder) = head.forward().remote() else { continue };
+                seen += 1;
                 let rows = self.groups.rows(hit.value.group());
                 let rank = (rows, age(hit.value, now));
                 if (holder == remote || rows > own + 1) && victim.is_none_or(|(best, ..)| rank > best) {
                     victim = Some((rank, key, holder, hit));
                 }
             }
+            steps += 1;
         }
-        writer.hand = (start + WINDOW) % buckets;
+        writer.hand = (start + steps) % buckets;
         if let Some((_, key, remote, hit)) = victim {
             self.remove_row(segment, writer, hit);
             self.events.add(segment.number(), mac_of(key), EventKind::Evicted { remote });

@@ -1,6 +1,11 @@
 //! Flushing: many rows at once.
 
-use crate::{forward::ForwardingTable, groups::Kind, remote::RemoteId, segment_id::SegmentId};
+use crate::{
+    forward::ForwardingTable,
+    remote::RemoteId,
+    row::{Forward, RowState},
+    segment_id::SegmentId,
+};
 
 /// Which rows a [`flush`](ForwardingTable::flush) takes. By default: all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,9 +46,12 @@ impl ForwardingTable {
 
     fn flush_pair(&self, segment: SegmentId, remote: RemoteId, learned_only: bool) {
         let Some((_, mut writer)) = self.locked(segment) else { return };
-        self.release_learned(writer.end_group(&self.groups, remote, Kind::Learned));
+        let to = remote.into();
+        self.release_learned(writer.end_group(&self.groups, Forward::new(to, RowState::Learned)));
         if !learned_only {
-            writer.end_group(&self.groups, remote, Kind::Owned);
+            for state in [RowState::Registry, RowState::Static] {
+                writer.end_group(&self.groups, Forward::new(to, state));
+            }
         }
     }
 }

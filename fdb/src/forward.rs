@@ -7,16 +7,19 @@ use overlay_types::MacAddr;
 use thiserror::Error;
 
 use crate::{
+    destination::Destination,
     event::Events,
-    extents::{self, Extents, SMALL},
-    groups::{Groups, Kind},
+    extents::{self, SMALL},
+    groups::Groups,
     hash::KeyedHash,
+    prefixed::Prefixed,
     remote::RemoteId,
-    row::{Forward, Origin, RowState, key_of},
-    rows::{Hit, Value},
+    row::{Forward, Origin, RowState, key_of, tick},
     segment::{NotLearnedCounters, Segment, SegmentOptions, Writer},
     segment_id::SegmentId,
+    slot::Hit,
     sync::{AtomicU32, AtomicUsize, Mutex, MutexGuard, Ordering},
+    value::Value,
 };
 
 /// What a table is made with.
@@ -61,10 +64,10 @@ pub enum InsertError {
     #[error("no such segment")]
     UnknownSegment,
     /// The row belongs to one that is above the caller: what the configuration says, the registry can't change.
-    #[error("the row belongs to the configuration, at remote {}", .remote.get())]
+    #[error("the row belongs to the configuration: {to}")]
     OwnedByHigher {
-        /// Where it stays.
-        remote: RemoteId,
+        /// Where it leads, and stays.
+        to: Destination,
     },
     /// The largest size is reached.
     #[error("the table is full")]
@@ -79,7 +82,8 @@ const ATTEMPTS: usize = 32;
 pub(crate) struct Places {
     /// The place of each segment.
     pub(crate) by_id: BTreeMap<SegmentId, u32>,
-    next: u32,
+    /// The largest one that was ever taken. Place 0 is nobody's.
+    taken: u32,
     free: Vec<u32>,
     /// Where the sweep goes on.
     pub(crate) sweep: crate::ageing::Sweep,
@@ -102,7 +106,7 @@ pub(crate) struct Places {
 /// let (mac, remote) = (MacAddr::new([2, 0, 0, 0, 0, 1]), RemoteId::new(3).unwrap());
 /// assert_eq!(table.lookup(blue, mac), None);
 /// assert_eq!(table.learn(blue, mac, remote, Duration::ZERO), Learn::New);
-/// assert_eq!(table.lookup(blue, mac), Some(Forward { remote, state: RowState::Learned }));
+/// assert_eq!(table.lookup(blue, mac), Some(Forward::new(remote.into(), RowState::Learned)));
 ///
 /// // Nothing more was received for 300 seconds: the row goes.
 /// assert_eq!(table.age(Duration::from_secs(300), 1000), 1);
@@ -111,9 +115,9 @@ pub(crate) struct Places {
 pub struct ForwardingTable {
     hash: KeyedHash,
     max_learned: usize,
-    /// The place of each segment by its number, plus one; zero for none.
-    directory: Extents<AtomicU32, { if SMALL { 8 } else { 65536 } }>,
-    pub(crate) segments: Extents<Segment, { if SMALL { 2 } else { 32 } }>,
+    /// The place of each segment by its number; 0 for none.
+    directory: Prefixed<AtomicU32, { if SMALL { 8 } else { 1 << 16 } }, 256>,
+    pub(crate) segments: Prefixed<Segment, { if SMALL { 2 } else { 64 } }, 4096>,
     pub(crate) groups: Groups,
     /// Learned rows of all segments.
     learned: AtomicUsize,
@@ -128,8 +132,8 @@ impl ForwardingTable {
         Self {
             hash: KeyedHash::new(options.secret),
             max_learned: options.max_learned,
-            directory: Extents::default(),
-            segments: Extents::default(),
+            directory: Prefixed::new(extents::zeros(if SMALL { 2 } else { 1 << 16 })),
+            segments: Prefixed::new(extents::defaults(if SMALL { 2 } else { 64 })),
             groups: Groups::default(),
             learned: AtomicUsize::new(0),
             places: Mutex::default(),
@@ -144,21 +148,21 @@ impl ForwardingTable {
     pub fn add_segment(&self, segment: SegmentId, options: SegmentOptions) {
         let mut places = self.places.lock();
         let place = places.by_id.get(&segment).copied();
-        if let Some(segment) = place.and_then(|place| self.segments.get(place as usize)) {
+        if let Some(segment) = place.and_then(|place| self.segments.get(place)) {
             segment.writer.lock().options = options;
             return;
         }
         let place = places.free.pop().unwrap_or_else(|| {
-            places.next += 1;
-            places.next - 1
+            places.taken += 1;
+            places.taken
         });
         let make = |length| -> Box<[Segment]> { extents::defaults(length) };
         // Both arrays have room for as many segments as there are numbers.
-        if let Some(room) = self.segments.get_or_grow(place as usize, make)
-            && let Some(entry) = self.directory.get_or_grow(segment.get() as usize, extents::zeros)
+        if let Some(room) = self.segments.get_or_grow(place, make)
+            && let Some(entry) = self.directory.get_or_grow(segment.get(), extents::zeros)
         {
             room.open(segment.get(), options);
-            entry.store(place + 1, Ordering::Release);
+            entry.store(place, Ordering::Release);
             places.by_id.insert(segment, place);
         }
     }
@@ -167,10 +171,10 @@ impl ForwardingTable {
     pub fn remove_segment(&self, segment: SegmentId) {
         let mut places = self.places.lock();
         let Some(place) = places.by_id.remove(&segment) else { return };
-        if let Some(entry) = self.directory.get(segment.get() as usize) {
+        if let Some(entry) = self.directory.get(segment.get()) {
             entry.store(0, Ordering::Release);
         }
-        if let Some(segment) = self.segments.get(place as usize) {
+        if let Some(segment) = self.segments.get(place) {
             self.release_learned(segment.close(&self.groups));
         }
         places.free.push(place);
@@ -193,7 +197,11 @@ impl ForwardingTable {
     #[inline]
     pub fn lookup(&self, segment: SegmentId, mac: MacAddr) -> Option<Forward> {
         let key = key_of(mac);
-        self.resolve(self.segment(segment)?, segment, key, self.hash_of(key)).map(|(_, forward)| forward)
+        let hash = self.hash_of(key);
+        match self.glance(segment, key, hash) {
+            Some((_, forward)) => Some(forward),
+            None => self.resolve(segment, key, hash).map(|(_, forward)| forward),
+        }
     }
 
     /// Puts a row of the configuration or the registry into the table. What it replaced.
@@ -205,7 +213,7 @@ impl ForwardingTable {
         &self,
         segment: SegmentId,
         mac: MacAddr,
-        remote: RemoteId,
+        to: impl Into<Destination>,
         origin: Origin,
         now: Duration,
     ) -> Result<Option<Forward>, InsertError> {
@@ -213,17 +221,17 @@ impl ForwardingTable {
             return Err(InsertError::InvalidMac);
         }
         let Some((segment, mut writer)) = self.locked(segment) else { return Err(InsertError::UnknownSegment) };
-        let state = RowState::from(origin);
+        let new = Forward::new(to.into(), origin.into());
         let Some((hit, forward)) = self.settled_row(segment, &mut writer, key_of(mac)) else {
-            let added = self.add_row(segment, &mut writer, key_of(mac), remote, state, now);
+            let added = self.add_row(segment, &mut writer, key_of(mac), new, now);
             return if added { Ok(None) } else { Err(InsertError::TableFull) };
         };
-        if forward.state > state {
-            return Err(InsertError::OwnedByHigher { remote: forward.remote });
+        if forward.state() > new.state() {
+            return Err(InsertError::OwnedByHigher { to: forward.to() });
         }
-        let group = writer.group(&self.groups, remote, Kind::Owned).ok_or(InsertError::TableFull)?;
-        writer.count(&self.groups, group, Kind::Owned);
-        hit.replace(state.value(now, group));
+        let group = writer.group(&self.groups, new).ok_or(InsertError::TableFull)?;
+        writer.count(&self.groups, group, new);
+        hit.replace(Value::new(tick(now), group));
         self.uncount(&mut writer, hit.value);
         writer.moves.forget(key_of(mac));
         Ok(Some(forward))
@@ -236,7 +244,7 @@ impl ForwardingTable {
 
     /// Removes a row where it still is of this origin: what the registry takes back is no row of the configuration.
     pub fn withdraw(&self, segment: SegmentId, mac: MacAddr, origin: Origin) -> Option<Forward> {
-        self.remove_if(segment, mac, |forward| forward.state == RowState::from(origin))
+        self.remove_if(segment, mac, |forward| forward.state() == RowState::from(origin))
     }
 
     pub(crate) fn remove_if(
@@ -285,14 +293,9 @@ impl ForwardingTable {
     }
 
     /// The row of a key, where it is there for readers.
-    #[inline]
-    pub(crate) fn resolve<'a>(
-        &'a self,
-        place: &'a Segment,
-        segment: SegmentId,
-        key: u64,
-        hash: u64,
-    ) -> Option<(Hit<'a>, Forward)> {
+    #[inline(never)]
+    pub(crate) fn resolve(&self, segment: SegmentId, key: u64, hash: u64) -> Option<(Hit<'_>, Forward)> {
+        let place = self.segment(segment)?;
         for _ in 0..ATTEMPTS {
             let hit = place.rows.find(hash, key)?;
             let found = self.forward_of(place, hit.value);
@@ -314,9 +317,7 @@ impl ForwardingTable {
     #[inline]
     pub(crate) fn forward_of(&self, segment: &Segment, value: Value) -> Option<Forward> {
         let head = self.groups.head(value.group());
-        let state = RowState::of(value);
-        let remote = head.remote()?;
-        segment.is_live(&self.groups, head, state.kind()).then_some(Forward { remote, state })
+        segment.is_live(&self.groups, head).then(|| head.forward())
     }
 
     /// The row of a key under the lock. One that a flush took is swept here and now.
@@ -340,16 +341,15 @@ impl ForwardingTable {
         segment: &Segment,
         writer: &mut Writer,
         key: u64,
-        remote: RemoteId,
-        state: RowState,
+        forward: Forward,
         now: Duration,
     ) -> bool {
         self.sweep_before_growth(segment, writer);
-        let Some(group) = writer.group(&self.groups, remote, state.kind()) else { return false };
-        writer.count(&self.groups, group, state.kind());
-        let added = segment.rows.insert(key, state.value(now, group), |key| self.hash_of(key)).is_ok();
+        let Some(group) = writer.group(&self.groups, forward) else { return false };
+        writer.count(&self.groups, group, forward);
+        let added = segment.rows.insert(key, Value::new(tick(now), group), |key| self.hash_of(key)).is_ok();
         if !added {
-            writer.uncount(&self.groups, group, state.kind());
+            writer.uncount(&self.groups, group);
         }
         added
     }
@@ -370,8 +370,8 @@ impl ForwardingTable {
     }
 
     fn uncount(&self, writer: &mut Writer, value: Value) {
-        let kind = RowState::of(value).kind();
-        if writer.uncount(&self.groups, value.group(), kind) && kind == Kind::Learned {
+        let forward = writer.uncount(&self.groups, value.group());
+        if forward.is_some_and(|forward| forward.state() == RowState::Learned) {
             self.release_learned(1);
         }
     }
@@ -387,11 +387,16 @@ impl ForwardingTable {
         self.learned.fetch_sub(rows as usize, Ordering::AcqRel);
     }
 
-    /// The place of a segment.
+    /// A segment, where it is one of those at hand; where there is none, nobody's place.
     #[inline]
+    pub(crate) fn segment_at_hand(&self, segment: SegmentId) -> Option<&Segment> {
+        self.segments.in_beginning(self.directory.in_beginning(segment.get())?.load(Ordering::Acquire))
+    }
+
+    /// The place of a segment.
     pub(crate) fn segment(&self, segment: SegmentId) -> Option<&Segment> {
-        let place = self.directory.get(segment.get() as usize)?.load(Ordering::Acquire).checked_sub(1)?;
-        self.segments.get(place as usize)
+        let place = self.directory.get(segment.get())?.load(Ordering::Acquire);
+        if place == 0 { None } else { self.segments.get(place) }
     }
 
     /// A segment with its lock, its flushes settled.

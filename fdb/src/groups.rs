@@ -1,46 +1,87 @@
-//! Groups of rows: those of one segment that lead to one remote and are of one kind.
+//! Groups of rows: those of one segment that lead to one destination and have one state.
 //!
-//! A row names its group, and the group its remote. So a group is what a flush takes at once: rows whose group was made
+//! A row names its group, and the group says where to and why. So a group is what a flush takes at once: rows whose group was made
 //! before the flush are gone from the moment of the flush on, and are swept later.
 
 use alloc::vec::Vec;
 
 use crate::{
     extents::{self, Extents, SMALL},
+    prefixed::Prefixed,
     remote::RemoteId,
+    row::{Forward, RowState},
     sync::{AtomicU32, AtomicU64, Mutex, Ordering},
 };
 
-/// Learned rows, or those of configuration and registry.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Kind {
-    Learned,
-    Owned,
-}
-
-/// What a group says to readers: `remote + 1 (24) born(40)`, in one word.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What a group says to readers: `born(36) forward(28)`, in one word.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
 pub(crate) struct Head(u64);
 
 impl Head {
-    /// Of a group whose rows are gone, or that never was.
+    /// Of a group whose rows are gone, or that never was: born before any flush.
     const DEAD: Self = Self(0);
-    const BORN: u32 = 40;
 
-    fn new(remote: RemoteId, born: u64) -> Self {
-        Self(u64::from(remote.get() + 1) << Self::BORN | born & ((1 << Self::BORN) - 1))
+    fn new(forward: Forward, born: u64) -> Self {
+        Self(born << Forward::BITS | u64::from(forward.to_bits()))
     }
 
-    /// The remote of the rows; `None` where they are gone.
-    pub(crate) fn remote(self) -> Option<RemoteId> {
-        RemoteId::new(((self.0 >> Self::BORN) as u32).checked_sub(1)?)
+    /// The smallest head that was born with this flush or later.
+    pub(crate) fn since(flush: u64) -> Self {
+        Self(flush << Forward::BITS)
     }
 
-    /// The number of flushes before the group was made.
+    /// `true` for a group whose rows are not gone, as far as the group itself knows.
+    pub(crate) fn is_alive(self) -> bool {
+        self.born() != 0
+    }
+
+    /// What the rows of a group say that is alive.
+    #[inline]
+    pub(crate) fn forward(self) -> Forward {
+        Forward::from_bits(self.0 as u32)
+    }
+
+    /// The number of the flush before the group was made; 0 for a dead one.
     pub(crate) fn born(self) -> u64 {
-        self.0 & ((1 << Self::BORN) - 1)
+        self.0 >> Forward::BITS
+    }
+
+    pub(crate) fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
     }
 }
+
+/// The last flush of learned rows, and of those of configuration and registry: what was born before is gone.
+#[cfg_attr(not(any(loom, shuttle)), derive(zerocopy::FromZeros, zerocopy::KnownLayout))]
+#[derive(Default)]
+#[repr(C)]
+pub(crate) struct Flushed {
+    learned: AtomicU64,
+    owned: AtomicU64,
+}
+
+impl Flushed {
+    pub(crate) fn mark(&self, flush: u64, learned_only: bool) {
+        self.learned.store(flush, Ordering::Release);
+        if !learned_only {
+            self.owned.store(flush, Ordering::Release);
+        }
+    }
+
+    /// `true` for a group that was born before the flush of its kind.
+    pub(crate) fn took(&self, head: Head) -> bool {
+        let flushed = if head.forward().state() == RowState::Learned { &self.learned } else { &self.owned };
+        flushed.load(Ordering::Acquire) > head.born()
+    }
+}
+
+/// Groups that a lookup finds at a glance; the system gives memory for them as they are used.
+const AT_HAND: usize = if SMALL { 4 } else { 1 << 14 };
 
 /// One group.
 #[derive(Default)]
@@ -52,28 +93,42 @@ struct Group {
     rows: AtomicU32,
 }
 
+/// What groups say, as far as they are at hand.
+#[derive(Clone, Copy)]
+pub(crate) struct Heads<'a>(&'a [Group]);
+
+impl Heads<'_> {
+    /// What a group says, where it is one of those.
+    #[inline]
+    pub(crate) fn get(self, group: u32) -> Option<Head> {
+        Some(Head(self.0.get(group as usize)?.head.load(Ordering::Acquire)))
+    }
+}
+
 /// The flushes of a remote and who still names it.
 #[derive(Default)]
 #[cfg_attr(not(any(loom, shuttle)), derive(zerocopy::FromZeros, zerocopy::KnownLayout))]
 #[repr(C)]
 struct RemoteUse {
-    flushed: [AtomicU64; 2],
+    flushed: Flushed,
     groups: AtomicU32,
 }
 
 /// Numbers of groups that may be given out.
 #[derive(Default)]
 struct Numbers {
-    next: u32,
+    /// The largest one given out so far.
+    given: u32,
     free: Vec<u32>,
 }
 
 /// All groups of a table, and what is known of its remotes.
 pub(crate) struct Groups {
-    by_number: Extents<Group, { if SMALL { 8 } else { 1024 } }>,
+    by_number: Prefixed<Group, { if SMALL { 8 } else { 4096 } }, 4096>,
     remotes: Extents<RemoteUse, { if SMALL { 8 } else { 64 } }>,
     numbers: Mutex<Numbers>,
-    /// Flushes so far. A group is born with this number and outlived by a flush with a larger one.
+    /// The number of the last flush, [`FIRST`](Self::FIRST) before there was one. A group is born with this number and
+    /// outlived by a flush with a larger one.
     flushes: AtomicU64,
     /// The last flush of a remote whose rows are not all swept yet; 0 for none.
     remote_flush: AtomicU64,
@@ -82,62 +137,74 @@ pub(crate) struct Groups {
 impl Default for Groups {
     fn default() -> Self {
         Self {
-            by_number: Extents::default(),
+            by_number: Prefixed::new(extents::zeros(AT_HAND)),
             remotes: Extents::default(),
             numbers: Mutex::new(Numbers::default()),
-            flushes: AtomicU64::new(0),
+            flushes: AtomicU64::new(Self::FIRST),
             remote_flush: AtomicU64::new(0),
         }
     }
 }
 
 impl Groups {
-    /// The largest number of groups: as many as a row can name.
+    /// Group numbers are smaller than this: as many as a row can name.
     const MAX: u32 = 1 << 24;
+    /// What flushes are numbered after: whoever is alive was born with this at least.
+    pub(crate) const FIRST: u64 = 1;
 
     /// What a group says. A number that was never given out is that of a dead group.
     #[inline]
     pub(crate) fn head(&self, group: u32) -> Head {
-        self.by_number.get(group as usize).map_or(Head::DEAD, |group| Head(group.head.load(Ordering::Acquire)))
+        self.by_number.get(group).map_or(Head::DEAD, |group| Head(group.head.load(Ordering::Acquire)))
+    }
+
+    /// The groups at hand.
+    #[inline]
+    pub(crate) fn at_hand(&self) -> Heads<'_> {
+        Heads(self.by_number.beginning())
     }
 
     /// The number of rows of a group.
     pub(crate) fn rows(&self, group: u32) -> u32 {
-        self.by_number.get(group as usize).map_or(0, |group| group.rows.load(Ordering::Relaxed))
+        self.by_number.get(group).map_or(0, |group| group.rows.load(Ordering::Relaxed))
     }
 
     /// One row more.
     pub(crate) fn add_row(&self, group: u32) {
-        if let Some(group) = self.by_number.get(group as usize) {
+        if let Some(group) = self.by_number.get(group) {
             group.rows.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// One row less. `true` where it was the last one.
     pub(crate) fn remove_row(&self, group: u32) -> bool {
-        self.by_number.get(group as usize).is_some_and(|group| group.rows.fetch_sub(1, Ordering::Relaxed) == 1)
+        self.by_number.get(group).is_some_and(|group| group.rows.fetch_sub(1, Ordering::Relaxed) == 1)
     }
 
-    /// A new group without rows. `None` where all numbers are taken.
-    pub(crate) fn make(&self, remote: RemoteId) -> Option<u32> {
+    /// A new group without rows; 0 is the number of none. `None` where all numbers are taken.
+    pub(crate) fn make(&self, forward: Forward) -> Option<u32> {
         let mut numbers = self.numbers.lock();
         let number = numbers.free.pop().or_else(|| {
-            let next = numbers.next;
-            (next < Self::MAX).then(|| numbers.next += 1).map(|()| next)
+            let next = numbers.given + 1;
+            (next < Self::MAX).then(|| numbers.given = next).map(|()| next)
         })?;
         drop(numbers);
-        let group = self.by_number.get_or_grow(number as usize, extents::zeros)?;
-        let in_use = self.remotes.get_or_grow(remote.get() as usize, extents::zeros)?;
-        in_use.groups.fetch_add(1, Ordering::AcqRel);
+        let group = self.by_number.get_or_grow(number, extents::zeros)?;
+        if let Some(remote) = forward.remote() {
+            let in_use = self.remotes.get_or_grow(remote.get() as usize, extents::zeros)?;
+            in_use.groups.fetch_add(1, Ordering::AcqRel);
+        }
         group.rows.store(0, Ordering::Relaxed);
-        group.head.store(Head::new(remote, self.flushes()).0, Ordering::Release);
+        group.head.store(Head::new(forward, self.flushes()).0, Ordering::Release);
         Some(number)
     }
 
     /// Ends a group: none of its rows is found any more.
     pub(crate) fn end(&self, group: u32) {
-        let Some(record) = self.by_number.get(group as usize) else { return };
-        if let Some(remote) = Head(record.head.swap(Head::DEAD.0, Ordering::AcqRel)).remote()
+        let Some(record) = self.by_number.get(group) else { return };
+        let head = Head(record.head.swap(Head::DEAD.0, Ordering::AcqRel));
+        if head.is_alive()
+            && let Some(remote) = head.forward().remote()
             && let Some(in_use) = self.remotes.get(remote.get() as usize)
         {
             in_use.groups.fetch_sub(1, Ordering::AcqRel);
@@ -154,7 +221,7 @@ impl Groups {
         self.remotes.get(remote.get() as usize).is_some_and(|remote| remote.groups.load(Ordering::Acquire) != 0)
     }
 
-    /// The number of flushes so far.
+    /// The number of the last flush.
     pub(crate) fn flushes(&self) -> u64 {
         self.flushes.load(Ordering::Acquire)
     }
@@ -162,38 +229,45 @@ impl Groups {
     /// Makes a flush: `mark` writes its number where the flushed rows find it. A segment that settles later than that,
     /// and only such a one, sees that there is one more.
     pub(crate) fn flush(&self, mark: impl FnOnce(u64)) {
-        mark(self.flushes() + 1);
-        self.flushes.fetch_add(1, Ordering::AcqRel);
+        // One after the other, so that each has a number of its own.
+        let _one = self.numbers.lock();
+        let number = self.flushes() + 1;
+        mark(number);
+        self.flushes.store(number, Ordering::Release);
     }
 
     /// Ends all groups of a remote, or its learned ones, that were born before this flush.
     pub(crate) fn flush_remote(&self, remote: RemoteId, learned_only: bool) {
         let Some(record) = self.remotes.get(remote.get() as usize) else { return };
         self.flush(|number| {
-            record.flushed[usize::from(!learned_only)].fetch_max(number, Ordering::AcqRel);
+            record.flushed.mark(number, learned_only);
+            // Readers look for it from now on, until all segments that settle from now on have settled.
+            self.remote_flush.store(number, Ordering::Release);
         });
-        // Readers look for it from now on, until all segments that settle from now on have settled.
-        self.remote_flush.fetch_max(self.flushes(), Ordering::AcqRel);
+    }
+
+    /// Says of a group that outlived this flush that it did, as if it were born then. Under the lock of its segment.
+    pub(crate) fn renew(&self, group: u32, head: Head, flush: u64) {
+        if let Some(group) = self.by_number.get(group) {
+            group.head.store(Head::new(head.forward(), flush).0, Ordering::Release);
+        }
     }
 
     /// `true` where a flush of its remote came after a group was born. For readers: what was settled, they don't look
     /// for.
     #[inline]
-    pub(crate) fn remote_flushed(&self, head: Head, kind: Kind) -> bool {
-        self.remote_flush.load(Ordering::Acquire) != 0 && self.remote_outlived(head, kind)
+    pub(crate) fn remote_flushed(&self, head: Head) -> bool {
+        self.pending() != 0 && self.remote_outlived(head)
     }
 
     /// `true` where a flush of its remote came after a group was born.
-    pub(crate) fn remote_outlived(&self, head: Head, kind: Kind) -> bool {
-        let Some(remote) = head.remote().and_then(|remote| self.remotes.get(remote.get() as usize)) else {
-            return false;
-        };
-        let [learned, all] = &remote.flushed;
-        all.load(Ordering::Acquire) > head.born()
-            || kind == Kind::Learned && learned.load(Ordering::Acquire) > head.born()
+    pub(crate) fn remote_outlived(&self, head: Head) -> bool {
+        let remote = head.forward().remote().and_then(|remote| self.remotes.get(remote.get() as usize));
+        remote.is_some_and(|remote| remote.flushed.took(head))
     }
 
     /// The flush of a remote that still has to be looked for; 0 for none.
+    #[inline]
     pub(crate) fn pending(&self) -> u64 {
         self.remote_flush.load(Ordering::Acquire)
     }
@@ -209,13 +283,20 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Destination;
+
+    fn learned(remote: u32) -> Forward {
+        Forward::new(RemoteId::new(remote).unwrap().into(), RowState::Learned)
+    }
 
     #[test]
     fn life_of_a_group() {
         let groups = Groups::default();
         let remote = RemoteId::MAX;
-        let number = groups.make(remote).unwrap();
-        assert_eq!(groups.head(number).remote(), Some(remote));
+        let forward = Forward::new(remote.into(), RowState::Registry);
+        let number = groups.make(forward).unwrap();
+        assert_eq!((number, groups.head(number).forward()), (1, forward));
+        assert_eq!(groups.at_hand().get(number), Some(groups.head(number)));
         assert!(groups.in_use(remote));
         groups.add_row(number);
         groups.add_row(number);
@@ -223,26 +304,36 @@ mod tests {
         groups.end(number);
         groups.end(number);
         assert!(!groups.in_use(remote));
-        assert_eq!(groups.head(number).remote(), None);
+        assert!(!groups.head(number).is_alive());
         groups.free(number);
-        assert_eq!(groups.make(RemoteId::new(0).unwrap()), Some(number));
-        assert_eq!(groups.head(99).remote(), None);
+        assert_eq!(groups.make(learned(0)), Some(number));
+        assert!(!groups.head(99).is_alive() && !groups.head(0).is_alive());
+        let nowhere = groups.make(Forward::new(Destination::BLACKHOLE, RowState::Static)).unwrap();
+        assert_eq!(groups.head(nowhere).forward().to(), Destination::BLACKHOLE);
+        groups.end(nowhere);
+        assert!(!groups.head(nowhere).is_alive());
     }
 
     #[test]
     fn a_flush_takes_what_was_born_before() {
         let groups = Groups::default();
         let remote = RemoteId::new(5).unwrap();
-        let before = groups.head(groups.make(remote).unwrap());
+        let owned = groups.head(groups.make(Forward::new(remote.into(), RowState::Static)).unwrap());
+        let before = groups.head(groups.make(learned(5)).unwrap());
         groups.flush_remote(remote, true);
-        let after = groups.head(groups.make(remote).unwrap());
-        assert!(groups.remote_flushed(before, Kind::Learned) && !groups.remote_flushed(before, Kind::Owned));
-        assert!(!groups.remote_flushed(after, Kind::Learned));
+        let number = groups.make(learned(5)).unwrap();
+        let after = groups.head(number);
+        assert!(groups.remote_flushed(before) && !groups.remote_flushed(owned));
+        assert!(!groups.remote_flushed(after));
+        assert!(before < Head::since(groups.flushes()) && after >= Head::since(groups.flushes()));
         groups.flush_remote(remote, false);
-        assert!(groups.remote_flushed(after, Kind::Learned) && groups.remote_flushed(after, Kind::Owned));
-        groups.settled(1);
-        assert_eq!(groups.pending(), 2);
-        groups.settled(2);
+        assert!(groups.remote_flushed(after) && groups.remote_flushed(owned));
+        groups.renew(number, after, groups.flushes());
+        assert!(!groups.remote_flushed(groups.head(number)));
+        assert_eq!(groups.head(number).forward(), after.forward());
+        groups.settled(Groups::FIRST + 1);
+        assert_eq!(groups.pending(), Groups::FIRST + 2);
+        groups.settled(Groups::FIRST + 2);
         assert_eq!(groups.pending(), 0);
     }
 }

@@ -7,14 +7,15 @@ use thiserror::Error;
 
 use crate::{
     dampening::Verdict,
+    destination::Destination,
     event::EventKind,
     forward::ForwardingTable,
-    groups::Kind,
     remote::RemoteId,
     row::{Forward, RowState, key_of, mac_of, tick},
     segment::{Segment, Writer},
     segment_id::SegmentId,
     sync::Ordering,
+    value::Value,
 };
 
 /// What a received frame taught.
@@ -32,8 +33,8 @@ pub enum Learn {
     },
     /// It belongs to configuration or registry at another remote, where it stays.
     Owned {
-        /// Where it is.
-        remote: RemoteId,
+        /// Where it leads.
+        to: Destination,
     },
     /// Nothing: the row is what it was, or is not.
     NotLearned(NotLearned),
@@ -64,20 +65,34 @@ impl ForwardingTable {
     /// second.
     #[inline]
     pub fn learn(&self, segment: SegmentId, mac: MacAddr, remote: RemoteId, now: Duration) -> Learn {
+        let key = key_of(mac);
+        let hash = self.hash_of(key);
+        // No row has a group address or none for its key.
+        if let Some((hit, forward)) = self.glance(segment, key, hash)
+            && forward.to() == remote.into()
+            && (hit.value.tick() == tick(now) || forward.state() == RowState::Static)
+        {
+            return Learn::Refreshed;
+        }
+        self.learn_more(segment, mac, hash, remote, now)
+    }
+
+    /// The part of learning that is more than a look at a row.
+    fn learn_more(&self, segment: SegmentId, mac: MacAddr, hash: u64, remote: RemoteId, now: Duration) -> Learn {
         let Some(place) = self.segment(segment) else { return Learn::NotLearned(NotLearned::UnknownSegment) };
         if !mac.is_unicast() {
             place.counters.invalid_mac.fetch_add(1, Ordering::Relaxed);
             return Learn::NotLearned(NotLearned::InvalidMac);
         }
         let key = key_of(mac);
-        if let Some((hit, forward)) = self.resolve(place, segment, key, self.hash_of(key)) {
-            if forward.remote == remote {
-                if forward.state == RowState::Static || hit.value.tick() == tick(now) || hit.refresh(tick(now)) {
+        if let Some((hit, forward)) = self.resolve(segment, key, hash) {
+            if forward.to() == remote.into() {
+                if forward.state() == RowState::Static || hit.value.tick() == tick(now) || hit.refresh(tick(now)) {
                     return Learn::Refreshed;
                 }
-            } else if forward.state != RowState::Learned {
+            } else if forward.state() != RowState::Learned {
                 place.counters.owned.fetch_add(1, Ordering::Relaxed);
-                let answer = Learn::Owned { remote: forward.remote };
+                let answer = Learn::Owned { to: forward.to() };
                 self.tell(segment, mac, remote, answer);
                 return answer;
             }
@@ -109,15 +124,16 @@ impl ForwardingTable {
             segment.counters.table_full.fetch_add(1, Ordering::Relaxed);
             Learn::NotLearned(NotLearned::TableFull)
         };
+        let new = Forward::new(remote.into(), RowState::Learned);
         match self.settled_row(segment, writer, key) {
-            Some((hit, forward)) if forward.remote == remote => {
+            Some((hit, forward)) if forward.to() == remote.into() => {
                 // Under the lock the row can't change hands: the refresh of another thread is as good as this one.
                 let _ = hit.refresh(tick(now));
                 Learn::Refreshed
             }
-            Some((_, forward)) if forward.state != RowState::Learned => {
+            Some((_, forward)) if forward.state() != RowState::Learned => {
                 segment.counters.owned.fetch_add(1, Ordering::Relaxed);
-                Learn::Owned { remote: forward.remote }
+                Learn::Owned { to: forward.to() }
             }
             Some((hit, forward)) => {
                 if let Some(rule) = writer.options.dampening
@@ -126,17 +142,18 @@ impl ForwardingTable {
                     segment.counters.dampened.fetch_add(1, Ordering::Relaxed);
                     return Learn::NotLearned(NotLearned::Dampened);
                 }
-                let Some(group) = writer.group(&self.groups, remote, Kind::Learned) else { return full() };
-                writer.count(&self.groups, group, Kind::Learned);
-                hit.replace(RowState::Learned.value(now, group));
-                writer.uncount(&self.groups, hit.value.group(), Kind::Learned);
-                Learn::Moved { from: forward.remote }
+                let Some(group) = writer.group(&self.groups, new) else { return full() };
+                writer.count(&self.groups, group, new);
+                hit.replace(Value::new(tick(now), group));
+                writer.uncount(&self.groups, hit.value.group());
+                // What is learned leads to a remote.
+                Learn::Moved { from: forward.remote().unwrap_or(remote) }
             }
             None => {
                 if !self.make_room_to_learn(segment, writer, remote, now) {
                     return full();
                 }
-                if self.add_row(segment, writer, key, remote, RowState::Learned, now) {
+                if self.add_row(segment, writer, key, new, now) {
                     Learn::New
                 } else {
                     self.release_learned(1);
@@ -151,7 +168,7 @@ impl ForwardingTable {
         let kind = match answer {
             Learn::New => EventKind::Learned { remote },
             Learn::Moved { from } => EventKind::Moved { from, to: remote },
-            Learn::Owned { remote: owner } => EventKind::Conflict { owner, claimant: remote },
+            Learn::Owned { to: owner } => EventKind::Conflict { owner, claimant: remote },
             Learn::NotLearned(reason) => EventKind::Refused { remote, reason },
             Learn::Refreshed => return,
         };
@@ -162,7 +179,7 @@ impl ForwardingTable {
     ///
     /// Rows of configuration and registry stay. Where there is nothing to forget this is a lookup, without a lock.
     pub fn forget_learned(&self, segment: SegmentId, mac: MacAddr) -> bool {
-        let learned = |forward: Forward| forward.state == RowState::Learned;
+        let learned = |forward: Forward| forward.state() == RowState::Learned;
         self.lookup(segment, mac).is_some_and(learned) && self.remove_if(segment, mac, learned).is_some()
     }
 }

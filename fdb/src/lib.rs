@@ -31,11 +31,12 @@
 //! // From the tunnel: a frame of another station, then one that claims the fixed address.
 //! let second = remotes.intern("192.0.2.2".parse()?, Duration::ZERO)?;
 //! assert_eq!(table.learn(blue, MacAddr::new([2, 0, 0, 0, 0, 2]), second, Duration::ZERO), Learn::New);
-//! assert_eq!(table.learn(blue, fixed, second, Duration::ZERO), Learn::Owned { remote: first });
+//! assert_eq!(table.learn(blue, fixed, second, Duration::ZERO), Learn::Owned { to: first.into() });
 //!
 //! // To the tunnel.
 //! let forward = table.lookup(blue, fixed).unwrap();
-//! assert_eq!(remotes.get(forward.remote).unwrap().address, "192.0.2.1".parse::<IpAddr>()?);
+//! let remote = forward.remote().unwrap();
+//! assert_eq!(remotes.get(remote).unwrap().address, "192.0.2.1".parse::<IpAddr>()?);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -62,14 +63,17 @@ extern crate alloc;
 extern crate std;
 
 mod ageing;
+mod buckets;
 mod burst;
 mod dampening;
+mod destination;
 mod event;
 mod extents;
 mod fairness;
 mod flood;
 mod flush;
 mod forward;
+mod glance;
 mod groups;
 mod hash;
 mod index;
@@ -77,6 +81,7 @@ mod learn;
 mod neighbor;
 mod packed_address;
 mod page;
+mod prefixed;
 mod proxy;
 mod remote;
 mod row;
@@ -85,9 +90,12 @@ mod rows;
 mod schedules;
 mod segment;
 mod segment_id;
+mod slot;
 mod sync;
+mod value;
 
 pub use dampening::Dampening;
+pub use destination::Destination;
 pub use event::{Event, EventKind};
 pub use flood::FloodList;
 pub use flush::Flush;

@@ -177,7 +177,7 @@ impl Record {
     fn row(neighbor: Neighbor, address: IpAddr, tag: u64) -> u64 {
         let router = if neighbor.router { ROUTER } else { 0 };
         let v6 = if address.is_ipv6() { V6 } else { 0 };
-        tag << TAG | v6 | router | neighbor.state.to_bits() << STATE | key_of(neighbor.mac)
+        tag << TAG | v6 | router | neighbor.state.to_bits() << STATE | key_of(neighbor.mac) >> 16
     }
 
     /// The row here with its key. `None` where there is none, and while the place changes hands.
@@ -189,7 +189,7 @@ impl Record {
             return None;
         }
         let state = NeighborState::from_bits(row >> STATE & 3)?;
-        let neighbor = Neighbor { mac: mac_of(row & ((1 << STATE) - 1)), state, router: row & ROUTER != 0 };
+        let neighbor = Neighbor { mac: mac_of(row << 16 & !0xffff), state, router: row & ROUTER != 0 };
         Some((segment, PackedAddress { words, v6: row & V6 != 0 }, neighbor))
     }
 

@@ -6,13 +6,13 @@ use core::time::Duration;
 use overlay_types::MacAddr;
 
 use crate::{
+    destination::Destination,
     fairness,
     forward::ForwardingTable,
-    remote::RemoteId,
     row::{RowState, key_of, mac_of},
-    rows::Value,
     segment::Segment,
     segment_id::SegmentId,
+    value::Value,
 };
 
 /// One row of the table.
@@ -22,8 +22,8 @@ pub struct Row {
     pub segment: SegmentId,
     /// The address of the station.
     pub mac: MacAddr,
-    /// The remote that has it.
-    pub remote: RemoteId,
+    /// Where its frames go.
+    pub to: Destination,
     /// Who says so.
     pub state: RowState,
     /// The time since the last frame received from the station, in whole seconds; for a row of the registry, since it
@@ -73,9 +73,9 @@ impl ForwardingTable {
     /// The smallest keys after one, in order, with what their rows say.
     fn smallest(&self, segment: &Segment, after: u64, limit: usize) -> Vec<(u64, Value)> {
         for _ in 0..ATTEMPTS {
-            let before = segment.rows.shape();
+            let before = segment.rows.moves();
             let found = self.pass(segment, after, limit);
-            if before == segment.rows.shape() {
+            if before == segment.rows.moves() {
                 return found;
             }
         }
@@ -104,7 +104,7 @@ impl ForwardingTable {
     fn row(&self, segment: &Segment, id: SegmentId, key: u64, value: Value, now: Duration) -> Option<Row> {
         let forward = self.forward_of(segment, value)?;
         let age = Duration::from_secs(u64::from(fairness::age(value, now)));
-        let age = (forward.state != RowState::Static).then_some(age);
-        Some(Row { segment: id, mac: mac_of(key), remote: forward.remote, state: forward.state, age })
+        let age = (forward.state() != RowState::Static).then_some(age);
+        Some(Row { segment: id, mac: mac_of(key), to: forward.to(), state: forward.state(), age })
     }
 }

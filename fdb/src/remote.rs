@@ -36,6 +36,11 @@ impl RemoteId {
     pub const fn get(self) -> u32 {
         self.0
     }
+
+    /// The number that is in a table, where none but those of remotes are.
+    pub(crate) const fn from_stored(value: u32) -> Self {
+        Self(value)
+    }
 }
 
 impl fmt::Debug for RemoteId {

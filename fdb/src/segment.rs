@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use crate::{
     dampening::{Dampening, Moves},
-    groups::{Groups, Head, Kind},
-    remote::RemoteId,
+    groups::{Flushed, Groups, Head},
+    row::{Forward, RowState},
     rows::Rows,
     segment_id::SegmentId,
     sync::{AtomicU32, AtomicU64, Mutex, Ordering},
@@ -78,7 +78,7 @@ impl Counters {
 pub(crate) struct Writer {
     pub(crate) options: SegmentOptions,
     /// The groups that live, by what they hold.
-    pub(crate) groups: BTreeMap<(RemoteId, Kind), u32>,
+    pub(crate) groups: BTreeMap<Forward, u32>,
     /// Rows of the groups that live.
     pub(crate) learned: u32,
     pub(crate) owned: u32,
@@ -89,13 +89,15 @@ pub(crate) struct Writer {
     settled: u64,
 }
 
-/// A segment, or a place for one.
+/// A segment, or a place for one. What lookups read is in its first lines.
+#[repr(C, align(512))]
 pub(crate) struct Segment {
+    pub(crate) rows: Rows,
+    /// The smallest head of a group that no flush of the segment took; of a smaller one, `flushed` knows.
+    live: AtomicU64,
     /// The number of the segment that is here, [`NONE`](Self::NONE) for none.
     id: AtomicU32,
-    /// The last flush of learned rows, and of all.
-    flushed: [AtomicU64; 2],
-    pub(crate) rows: Rows,
+    flushed: Flushed,
     pub(crate) counters: Counters,
     pub(crate) writer: Mutex<Writer>,
 }
@@ -103,9 +105,10 @@ pub(crate) struct Segment {
 impl Default for Segment {
     fn default() -> Self {
         Self {
-            id: AtomicU32::new(Self::NONE),
-            flushed: Default::default(),
             rows: Rows::default(),
+            live: AtomicU64::new(Head::since(Groups::FIRST).to_bits()),
+            id: AtomicU32::new(Self::NONE),
+            flushed: Flushed::default(),
             counters: Counters::default(),
             writer: Mutex::default(),
         }
@@ -126,24 +129,22 @@ impl Segment {
         SegmentId::from_stored(self.id())
     }
 
-    /// `true` while rows of a group are there for readers.
+    /// The smallest head of a group whose rows are there for readers beyond doubt, as far as flushes of the segment go.
     #[inline]
-    pub(crate) fn is_live(&self, groups: &Groups, head: Head, kind: Kind) -> bool {
-        head.remote().is_some() && !self.outlived(head, kind) && !groups.remote_flushed(head, kind)
+    pub(crate) fn surely_live(&self) -> Head {
+        Head::from_bits(self.live.load(Ordering::Acquire))
     }
 
-    /// `true` where a flush of the segment came after a group was born.
-    #[inline]
-    fn outlived(&self, head: Head, kind: Kind) -> bool {
-        let [learned, all] = &self.flushed;
-        all.load(Ordering::Acquire) > head.born()
-            || kind == Kind::Learned && learned.load(Ordering::Acquire) > head.born()
+    /// `true` while rows of a group are there for readers.
+    pub(crate) fn is_live(&self, groups: &Groups, head: Head) -> bool {
+        head.is_alive() && !self.flushed.took(head) && !groups.remote_flushed(head)
     }
 
     /// Ends all rows, or the learned ones, at once.
     pub(crate) fn flush(&self, groups: &Groups, learned_only: bool) {
         groups.flush(|number| {
-            self.flushed[usize::from(!learned_only)].fetch_max(number, Ordering::AcqRel);
+            self.flushed.mark(number, learned_only);
+            self.live.store(Head::since(number).to_bits(), Ordering::Release);
         });
     }
 
@@ -180,14 +181,16 @@ impl Writer {
         }
         self.settled = flushes;
         let (mut learned, mut owned) = (0, 0);
-        self.groups.retain(|&(_, kind), &mut group| {
+        self.groups.retain(|forward, &mut group| {
             let head = groups.head(group);
-            let live = !segment.outlived(head, kind) && !groups.remote_outlived(head, kind);
-            if !live {
+            let live = !segment.flushed.took(head) && !groups.remote_outlived(head);
+            if live {
+                groups.renew(group, head, flushes);
+            } else {
                 groups.end(group);
-                match kind {
-                    Kind::Learned => learned += groups.rows(group),
-                    Kind::Owned => owned += groups.rows(group),
+                match forward.state() {
+                    RowState::Learned => learned += groups.rows(group),
+                    RowState::Registry | RowState::Static => owned += groups.rows(group),
                 }
             }
             live
@@ -197,57 +200,58 @@ impl Writer {
         learned
     }
 
-    /// The group for rows to a remote, a new one where there is none. `None` where there can be no more groups.
-    pub(crate) fn group(&mut self, groups: &Groups, remote: RemoteId, kind: Kind) -> Option<u32> {
-        if let Some(&group) = self.groups.get(&(remote, kind)) {
+    /// The group for rows that say this, a new one where there is none. `None` where there can be no more groups.
+    pub(crate) fn group(&mut self, groups: &Groups, forward: Forward) -> Option<u32> {
+        if let Some(&group) = self.groups.get(&forward) {
             return Some(group);
         }
-        let group = groups.make(remote)?;
-        self.groups.insert((remote, kind), group);
+        let group = groups.make(forward)?;
+        self.groups.insert(forward, group);
         Some(group)
     }
 
-    /// How many rows of a kind lead to a remote.
-    pub(crate) fn rows_to(&self, groups: &Groups, remote: RemoteId, kind: Kind) -> u32 {
-        self.groups.get(&(remote, kind)).map_or(0, |&group| groups.rows(group))
+    /// How many rows say this.
+    pub(crate) fn rows(&self, groups: &Groups, forward: Forward) -> u32 {
+        self.groups.get(&forward).map_or(0, |&group| groups.rows(group))
     }
 
-    /// Ends the group for rows to a remote. How many rows went with it.
-    pub(crate) fn end_group(&mut self, groups: &Groups, remote: RemoteId, kind: Kind) -> u32 {
-        let Some(group) = self.groups.remove(&(remote, kind)) else { return 0 };
+    /// Ends the group for rows that say this. How many rows went with it.
+    pub(crate) fn end_group(&mut self, groups: &Groups, forward: Forward) -> u32 {
+        let Some(group) = self.groups.remove(&forward) else { return 0 };
         groups.end(group);
         let rows = groups.rows(group);
-        *self.total(kind) -= rows;
+        *self.total(forward) -= rows;
         rows
     }
 
     /// Counts a row of a live group.
-    pub(crate) fn count(&mut self, groups: &Groups, group: u32, kind: Kind) {
+    pub(crate) fn count(&mut self, groups: &Groups, group: u32, forward: Forward) {
         groups.add_row(group);
-        *self.total(kind) += 1;
+        *self.total(forward) += 1;
     }
 
-    /// Counts a row no more, and ends its group with its last one. `true` where the row was there for readers.
-    pub(crate) fn uncount(&mut self, groups: &Groups, group: u32, kind: Kind) -> bool {
-        let remote = groups.head(group).remote();
+    /// Counts a row no more, and ends its group with its last one. What it said, where it was there for readers.
+    pub(crate) fn uncount(&mut self, groups: &Groups, group: u32) -> Option<Forward> {
+        let head = groups.head(group);
         let last = groups.remove_row(group);
-        if let Some(remote) = remote {
-            *self.total(kind) -= 1;
+        let forward = head.is_alive().then(|| head.forward());
+        if let Some(forward) = forward {
+            *self.total(forward) -= 1;
             if last {
-                self.groups.remove(&(remote, kind));
+                self.groups.remove(&forward);
                 groups.end(group);
             }
         }
         if last {
             groups.free(group);
         }
-        remote.is_some()
+        forward
     }
 
-    fn total(&mut self, kind: Kind) -> &mut u32 {
-        match kind {
-            Kind::Learned => &mut self.learned,
-            Kind::Owned => &mut self.owned,
+    fn total(&mut self, forward: Forward) -> &mut u32 {
+        match forward.state() {
+            RowState::Learned => &mut self.learned,
+            RowState::Registry | RowState::Static => &mut self.owned,
         }
     }
 }

@@ -118,7 +118,7 @@ fn mac_addr(mac: u8) -> MacAddr {
 }
 
 fn forward(row: &Entry) -> Forward {
-    Forward { remote: remote_id(row.remote), state: row.state }
+    Forward::new(remote_id(row.remote).into(), row.state)
 }
 
 impl Pair {
@@ -154,7 +154,7 @@ impl Pair {
                 model.rows.insert(mac, Entry { heard: now, ..row });
             }
             Some(row) if row.state != RowState::Learned => {
-                assert_eq!(answer, Learn::Owned { remote: remote_id(row.remote) });
+                assert_eq!(answer, Learn::Owned { to: remote_id(row.remote).into() });
             }
             Some(row) => {
                 assert_eq!(answer, Learn::Moved { from: remote_id(row.remote) });
@@ -198,7 +198,7 @@ impl Pair {
             return;
         };
         if let Some(row) = before.filter(|row| row.state > RowState::from(origin)) {
-            assert_eq!(answer, Err(InsertError::OwnedByHigher { remote: remote_id(row.remote) }));
+            assert_eq!(answer, Err(InsertError::OwnedByHigher { to: remote_id(row.remote).into() }));
         } else {
             assert_eq!(answer, Ok(before.as_ref().map(forward)));
             model.rows.insert(mac, Entry { remote, state: origin.into(), heard: now });
@@ -308,7 +308,7 @@ impl Pair {
                 model.rows.iter().map(move |(&mac, row)| Row {
                     segment: segment_id(segment),
                     mac: mac_addr(mac),
-                    remote: remote_id(row.remote),
+                    to: remote_id(row.remote).into(),
                     state: row.state,
                     age: (row.state != RowState::Static).then(|| Duration::from_secs(self.now - row.heard)),
                 })

@@ -127,10 +127,11 @@ impl DataLane {
         };
         let target = match known {
             Some(forward) => {
+                let id = forward.remote().ok_or(DropReason::NoRemote)?;
                 // A row outlives its remote for a moment only while both are being removed.
-                let remote = self.shared.remotes.get(forward.remote).ok_or(DropReason::NoRemote)?;
+                let remote = self.shared.remotes.get(id).ok_or(DropReason::NoRemote)?;
                 Target::One(Destination {
-                    remote: forward.remote,
+                    remote: id,
                     address: remote.address,
                     port: remote.port.unwrap_or(config.port),
                 })

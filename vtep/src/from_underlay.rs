@@ -113,7 +113,7 @@ impl DataLane {
         if !destination.is_multicast()
             && config.mac != Some(destination)
             && let Some(forward) = self.shared.forwarding.lookup(segment.id, destination)
-            && Some(forward.remote) != remote
+            && (forward.remote().is_none() || forward.remote() != remote)
         {
             return Err(DropReason::SplitHorizon);
         }
@@ -135,7 +135,7 @@ impl DataLane {
         let forwarding = &self.shared.forwarding;
         if !segment.config.learning {
             return match forwarding.lookup(segment.id, source) {
-                Some(row) if row.state != RowState::Learned && Some(row.remote) != *remote => {
+                Some(row) if row.state() != RowState::Learned && (remote.is_none() || row.remote() != *remote) => {
                     Err(DropReason::StaticMoved)
                 }
                 _ => Ok(()),
@@ -154,7 +154,7 @@ impl DataLane {
         // Without a remote there is nothing to learn; but the row of another one still stands.
         let Some(id) = *remote else {
             return match forwarding.lookup(segment.id, source) {
-                Some(row) if row.state != RowState::Learned => Err(DropReason::StaticMoved),
+                Some(row) if row.state() != RowState::Learned => Err(DropReason::StaticMoved),
                 _ => Ok(()),
             };
         };

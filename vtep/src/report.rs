@@ -71,7 +71,8 @@ impl Endpoint {
         while let Some(from) = cursor {
             let (rows, next) = self.shared.forwarding.page(from, 4096, now);
             for row in rows.iter().filter(|row| row.state == RowState::Learned) {
-                let segments = segments.entry(row.remote).or_default();
+                let Some(remote) = row.to.remote() else { continue };
+                let segments = segments.entry(remote).or_default();
                 if !segments.contains(&row.segment) {
                     segments.push(row.segment);
                 }

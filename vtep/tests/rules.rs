@@ -81,7 +81,7 @@ impl One {
     fn rows(&self, now: Duration) -> BTreeSet<(MacAddr, IpAddr)> {
         let (rows, next) = self.endpoint.forwards(fdb::Cursor::default(), 1000, now);
         assert_eq!(next, None);
-        rows.into_iter().map(|row| (row.mac, self.endpoint.remote_address(row.remote).unwrap())).collect()
+        rows.into_iter().map(|row| (row.mac, self.endpoint.remote_address(row.to.remote().unwrap()).unwrap())).collect()
     }
 }
 

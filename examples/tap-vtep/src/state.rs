@@ -160,7 +160,7 @@ impl View<'_> {
     }
 
     fn row(&self, segment: SegmentId, mac: overlay_types::MacAddr) -> Option<IpAddr> {
-        self.state.endpoint.remote_address(self.state.endpoint.forward(segment, mac)?.remote)
+        self.state.endpoint.remote_address(self.state.endpoint.forward(segment, mac)?.remote()?)
     }
 
     fn rows(&self) -> Vec<vtep::Row> {
@@ -214,7 +214,7 @@ impl View<'_> {
             json!({
                 "segment": self.name_of(row.segment),
                 "mac": row.mac,
-                "remote": self.state.endpoint.remote_address(row.remote),
+                "remote": row.to.remote().and_then(|remote| self.state.endpoint.remote_address(remote)),
                 "state": match row.state {
                     RowState::Static => "static",
                     RowState::Registry => "registry",

@@ -1,0 +1,76 @@
+//! The short way to a row: what is read at a glance, as most rows are. For the others there is
+//! [`resolve`](ForwardingTable::resolve).
+//!
+//! It is apart so that it is short and calls next to nothing.
+
+use crate::{
+    buckets::AtHand,
+    forward::ForwardingTable,
+    groups::{Head, Heads},
+    row::Forward,
+    segment::Segment,
+    segment_id::SegmentId,
+    slot::{Bucket, Hit},
+};
+
+/// What lookups in one segment need, read once for all that are done at a time.
+#[derive(Clone, Copy)]
+pub(crate) struct Glance<'a> {
+    id: SegmentId,
+    segment: &'a Segment,
+    buckets: AtHand<'a>,
+    heads: Heads<'a>,
+    /// The smallest head that is alive beyond doubt.
+    live: Head,
+}
+
+impl<'a> Glance<'a> {
+    /// Nothing for a segment that takes longer to come by, or that is not there.
+    #[inline]
+    pub(crate) fn at(table: &'a ForwardingTable, id: SegmentId) -> Option<Self> {
+        let segment = table.segment_at_hand(id)?;
+        Some(Self {
+            id,
+            segment,
+            buckets: segment.rows.at_hand()?,
+            heads: table.groups.at_hand(),
+            live: segment.surely_live(),
+        })
+    }
+
+    /// The bucket where the row of a hash is in most cases.
+    #[inline]
+    pub(crate) fn bucket(self, hash: u64) -> Option<Bucket<'a>> {
+        self.buckets.get(hash)
+    }
+
+    /// The row of a key in its likely bucket, or at its second place, if it is certain what it says. It holds if
+    /// [`still`](Self::still) says so afterwards.
+    #[inline]
+    pub(crate) fn row(self, bucket: Bucket<'a>, key: u64, hash: u64) -> Option<(Hit<'a>, Forward)> {
+        let hit = match bucket.find(key) {
+            Some(hit) => hit,
+            None => self.segment.rows.find_away(hash, key)?,
+        };
+        let head = self.heads.get(hit.value.group())?;
+        // A group may be given to others once its rows are gone: what the row says holds if the row is still there after
+        // its group was asked.
+        if head >= self.live && hit.untouched() { Some((hit, head.forward())) } else { None }
+    }
+
+    /// `true` if the place of the segment is still that of this segment, and no flush of a remote is to be looked for.
+    #[inline]
+    pub(crate) fn still(self, table: &ForwardingTable) -> bool {
+        table.groups.pending() == 0 && self.segment.id() == self.id.get()
+    }
+}
+
+impl ForwardingTable {
+    /// The row of a key where it is found at a glance.
+    #[inline]
+    pub(crate) fn glance(&self, segment: SegmentId, key: u64, hash: u64) -> Option<(Hit<'_>, Forward)> {
+        let glance = Glance::at(self, segment)?;
+        let row = glance.row(glance.bucket(hash)?, key, hash)?;
+        if glance.still(self) { Some(row) } else { None }
+    }
+}
