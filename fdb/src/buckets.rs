@@ -108,7 +108,7 @@ impl<'a> AtHand<'a> {
 #[derive(Default)]
 pub(crate) struct Buckets {
     first: Once<Array>,
-    more: [Once<Array>; DOUBLINGS],
+    more: Once<Box<[Once<Array>; DOUBLINGS]>>,
 }
 
 impl Buckets {
@@ -127,7 +127,7 @@ impl Buckets {
     fn beyond_first(&self, bucket: u32) -> Option<Bucket<'_>> {
         let first = self.first.get()?.len();
         let (doubling, offset) = Self::place(bucket, first)?;
-        self.more.get(doubling)?.get()?.get(offset)
+        self.more.get()?.get(doubling)?.get()?.get(offset)
     }
 
     /// Where a bucket is that is beyond the first array.
@@ -141,7 +141,8 @@ impl Buckets {
         let first = self.first.call_once(|| Array::new(first));
         first.get(bucket).or_else(|| {
             let (doubling, offset) = Self::place(bucket, first.len())?;
-            self.more.get(doubling)?.call_once(|| Array::new((first.len() as usize) << doubling)).get(offset)
+            let more = self.more.call_once(|| Box::new([const { Once::new() }; DOUBLINGS]));
+            more.get(doubling)?.call_once(|| Array::new((first.len() as usize) << doubling)).get(offset)
         })
     }
 }

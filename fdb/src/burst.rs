@@ -13,7 +13,9 @@ use crate::{
 };
 
 /// How many lookups are on their way at once: enough to fill the time of one access to memory.
-const AT_ONCE: usize = 32;
+const MANY: usize = 32;
+/// And when there are not so many.
+const FEW: usize = 4;
 
 impl ForwardingTable {
     /// Looks up many addresses: `forwards[i]` gets what [`lookup`](Self::lookup) says of `keys[i]`, as far as both go.
@@ -32,42 +34,60 @@ impl ForwardingTable {
     /// assert_eq!(forwards, [None; 3]);
     /// ```
     pub fn lookup_burst(&self, keys: &[(SegmentId, MacAddr)], forwards: &mut [Option<Forward>]) {
-        for (keys, forwards) in keys.chunks(AT_ONCE).zip(forwards.chunks_mut(AT_ONCE)) {
-            if !self.lookup_same(keys, forwards) {
-                self.lookup_mixed(keys, forwards);
-            }
+        let length = keys.len().min(forwards.len());
+        let (many, rest) = keys[..length].as_chunks::<MANY>();
+        let (into_many, into_rest) = forwards[..length].as_chunks_mut::<MANY>();
+        for (keys, forwards) in many.iter().zip(into_many) {
+            self.lookup_together(keys, forwards);
+        }
+        let (few, rest) = rest.as_chunks::<FEW>();
+        let (into_few, into_rest) = into_rest.as_chunks_mut::<FEW>();
+        for (keys, forwards) in few.iter().zip(into_few) {
+            self.lookup_together(keys, forwards);
+        }
+        for (&(segment, mac), forward) in rest.iter().zip(into_rest) {
+            *forward = self.lookup(segment, mac);
+        }
+    }
+
+    fn lookup_together<const N: usize>(&self, keys: &[(SegmentId, MacAddr); N], forwards: &mut [Option<Forward>; N]) {
+        if !self.lookup_same(keys, forwards) {
+            self.lookup_mixed(keys, forwards);
         }
     }
 
     /// For keys of one segment. `false` where they are not, or where it takes the long way: then nothing is said.
-    fn lookup_same(&self, keys: &[(SegmentId, MacAddr)], forwards: &mut [Option<Forward>]) -> bool {
-        let Some(&(segment, _)) = keys.first() else { return true };
+    fn lookup_same<const N: usize>(
+        &self,
+        keys: &[(SegmentId, MacAddr); N],
+        forwards: &mut [Option<Forward>; N],
+    ) -> bool {
+        let segment = keys[0].0;
         let Some(glance) = Glance::at(self, segment) else { return false };
-        let mut likely = [(0, None); AT_ONCE];
         let (mut touched, mut others) = (0, 0);
-        for (likely, &(other, mac)) in likely.iter_mut().zip(keys) {
-            let hash = self.hash_of(key_of(mac));
-            let bucket = glance.bucket(hash);
+        let likely: [_; N] = core::array::from_fn(|at| {
+            let (other, mac) = keys[at];
+            let key = key_of(mac);
+            let bucket = glance.bucket(self.hash_of(key));
             touched ^= bucket.map_or(0, Bucket::touch);
             others |= other.get() ^ segment.get();
-            *likely = (hash, bucket);
-        }
+            (key, bucket)
+        });
         // Nobody needs it: but without a use the reading itself would be left out.
         black_box(touched);
         if others != 0 {
             return false;
         }
-        for ((forward, &(hash, bucket)), &(_, mac)) in forwards.iter_mut().zip(&likely).zip(keys) {
-            let key = key_of(mac);
-            *forward = match bucket.and_then(|bucket| glance.row(bucket, key, hash)) {
+        for (forward, (key, bucket)) in forwards.iter_mut().zip(likely) {
+            *forward = match bucket.and_then(|bucket| glance.row_at_home(bucket, key)) {
                 Some((_, forward)) => Some(forward),
-                None => self.resolve(segment, key, hash).map(|(_, forward)| forward),
+                None => self.lookup_key(segment, key),
             };
         }
-        glance.still(self)
+        glance.still()
     }
 
-    fn lookup_mixed(&self, keys: &[(SegmentId, MacAddr)], forwards: &mut [Option<Forward>]) {
+    fn lookup_mixed<const N: usize>(&self, keys: &[(SegmentId, MacAddr); N], forwards: &mut [Option<Forward>; N]) {
         let mut touched = 0;
         for &(segment, mac) in keys {
             let bucket = Glance::at(self, segment).and_then(|glance| glance.bucket(self.hash_of(key_of(mac))));

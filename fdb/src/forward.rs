@@ -196,7 +196,11 @@ impl ForwardingTable {
     #[must_use]
     #[inline]
     pub fn lookup(&self, segment: SegmentId, mac: MacAddr) -> Option<Forward> {
-        let key = key_of(mac);
+        self.lookup_key(segment, key_of(mac))
+    }
+
+    #[inline]
+    pub(crate) fn lookup_key(&self, segment: SegmentId, key: u64) -> Option<Forward> {
         let hash = self.hash_of(key);
         match self.glance(segment, key, hash) {
             Some((_, forward)) => Some(forward),

@@ -6,7 +6,7 @@
 use crate::{
     buckets::AtHand,
     forward::ForwardingTable,
-    groups::{Head, Heads},
+    groups::Groups,
     row::Forward,
     segment::Segment,
     segment_id::SegmentId,
@@ -19,9 +19,7 @@ pub(crate) struct Glance<'a> {
     id: SegmentId,
     segment: &'a Segment,
     buckets: AtHand<'a>,
-    heads: Heads<'a>,
-    /// The smallest head that is alive beyond doubt.
-    live: Head,
+    groups: &'a Groups,
 }
 
 impl<'a> Glance<'a> {
@@ -29,13 +27,7 @@ impl<'a> Glance<'a> {
     #[inline]
     pub(crate) fn at(table: &'a ForwardingTable, id: SegmentId) -> Option<Self> {
         let segment = table.segment_at_hand(id)?;
-        Some(Self {
-            id,
-            segment,
-            buckets: segment.rows.at_hand()?,
-            heads: table.groups.at_hand(),
-            live: segment.surely_live(),
-        })
+        Some(Self { id, segment, buckets: segment.rows.at_hand()?, groups: &table.groups })
     }
 
     /// The bucket where the row of a hash is in most cases.
@@ -48,20 +40,30 @@ impl<'a> Glance<'a> {
     /// [`still`](Self::still) says so afterwards.
     #[inline]
     pub(crate) fn row(self, bucket: Bucket<'a>, key: u64, hash: u64) -> Option<(Hit<'a>, Forward)> {
-        let hit = match bucket.find(key) {
-            Some(hit) => hit,
-            None => self.segment.rows.find_away(hash, key)?,
-        };
-        let head = self.heads.get(hit.value.group())?;
+        match bucket.find(key) {
+            Some(hit) => self.certain(hit),
+            None => self.certain(self.segment.rows.find_away(hash, key)?),
+        }
+    }
+
+    /// As [`row`](Self::row), but in its likely bucket only.
+    #[inline]
+    pub(crate) fn row_at_home(self, bucket: Bucket<'a>, key: u64) -> Option<(Hit<'a>, Forward)> {
+        self.certain(bucket.find(key)?)
+    }
+
+    #[inline]
+    fn certain(self, hit: Hit<'a>) -> Option<(Hit<'a>, Forward)> {
+        let head = self.groups.at_hand(hit.value.group())?;
         // A group may be given to others once its rows are gone: what the row says holds if the row is still there after
         // its group was asked.
-        if head >= self.live && hit.untouched() { Some((hit, head.forward())) } else { None }
+        if head >= self.segment.surely_live() && hit.untouched() { Some((hit, head.forward())) } else { None }
     }
 
     /// `true` if the place of the segment is still that of this segment, and no flush of a remote is to be looked for.
     #[inline]
-    pub(crate) fn still(self, table: &ForwardingTable) -> bool {
-        table.groups.pending() == 0 && self.segment.id() == self.id.get()
+    pub(crate) fn still(self) -> bool {
+        self.groups.pending() == 0 && self.segment.id() == self.id.get()
     }
 }
 
@@ -71,6 +73,6 @@ impl ForwardingTable {
     pub(crate) fn glance(&self, segment: SegmentId, key: u64, hash: u64) -> Option<(Hit<'_>, Forward)> {
         let glance = Glance::at(self, segment)?;
         let row = glance.row(glance.bucket(hash)?, key, hash)?;
-        if glance.still(self) { Some(row) } else { None }
+        if glance.still() { Some(row) } else { None }
     }
 }

@@ -93,18 +93,6 @@ struct Group {
     rows: AtomicU32,
 }
 
-/// What groups say, as far as they are at hand.
-#[derive(Clone, Copy)]
-pub(crate) struct Heads<'a>(&'a [Group]);
-
-impl Heads<'_> {
-    /// What a group says, where it is one of those.
-    #[inline]
-    pub(crate) fn get(self, group: u32) -> Option<Head> {
-        Some(Head(self.0.get(group as usize)?.head.load(Ordering::Acquire)))
-    }
-}
-
 /// The flushes of a remote and who still names it.
 #[derive(Default)]
 #[cfg_attr(not(any(loom, shuttle)), derive(zerocopy::FromZeros, zerocopy::KnownLayout))]
@@ -158,10 +146,10 @@ impl Groups {
         self.by_number.get(group).map_or(Head::DEAD, |group| Head(group.head.load(Ordering::Acquire)))
     }
 
-    /// The groups at hand.
+    /// What a group says, where it is one of those at hand.
     #[inline]
-    pub(crate) fn at_hand(&self) -> Heads<'_> {
-        Heads(self.by_number.beginning())
+    pub(crate) fn at_hand(&self, group: u32) -> Option<Head> {
+        Some(Head(self.by_number.in_beginning(group)?.head.load(Ordering::Acquire)))
     }
 
     /// The number of rows of a group.
@@ -296,7 +284,7 @@ mod tests {
         let forward = Forward::new(remote.into(), RowState::Registry);
         let number = groups.make(forward).unwrap();
         assert_eq!((number, groups.head(number).forward()), (1, forward));
-        assert_eq!(groups.at_hand().get(number), Some(groups.head(number)));
+        assert_eq!(groups.at_hand(number), Some(groups.head(number)));
         assert!(groups.in_use(remote));
         groups.add_row(number);
         groups.add_row(number);

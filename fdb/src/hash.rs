@@ -2,8 +2,9 @@
 
 /// Turns keys into 64 bits that nobody can foresee who does not know the secret.
 ///
-/// What an attacker may choose is the key; he never sees a hash. Two rounds of multiply-and-fold over 128 bits, each
-/// with a part of the secret of its own, so that no difference of keys is a likely collision.
+/// What an attacker may choose is the key; he never sees a hash. A product of 128 bits of key and secret is folded into
+/// half of them, with a part of the secret of its own on either side: without the secret no difference of keys is a
+/// likelier collision than another.
 #[derive(Clone, Copy)]
 pub(crate) struct KeyedHash {
     keys: [u64; 4],
@@ -24,8 +25,8 @@ impl KeyedHash {
     /// The hash of a key of one word.
     #[inline]
     pub(crate) fn word(self, word: u64) -> u64 {
-        let [a, b, c, d] = self.keys;
-        fold(fold(word ^ a, b) ^ c, d)
+        let [a, b, ..] = self.keys;
+        fold(word ^ a, b)
     }
 
     /// The hash of a key of three words.

@@ -18,12 +18,6 @@ impl<T, const LENGTH: usize, const COUNT: usize> Prefixed<T, LENGTH, COUNT> {
         Self { beginning, chunks: chunks.into() }
     }
 
-    /// What is there at once.
-    #[inline]
-    pub(crate) fn beginning(&self) -> &[T] {
-        &self.beginning
-    }
-
     /// The element, where it is in the beginning.
     #[inline]
     pub(crate) fn in_beginning(&self, index: u32) -> Option<&T> {

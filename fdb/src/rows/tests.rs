@@ -111,7 +111,7 @@ proptest! {
         let rows = Rows::default();
         let mut model = BTreeMap::new();
         for (step, (key, add)) in steps.into_iter().enumerate() {
-            let key = u64::from(key) + 1 << 16;
+            let key = (u64::from(key) + 1) << 16;
             match (rows.find(hash_of(key), key), add) {
                 (Some(hit), true) => {
                     prop_assert_eq!(model.insert(key, step as u32), Some(hit.value.group()));
