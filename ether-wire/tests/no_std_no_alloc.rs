@@ -1,23 +1,11 @@
-//! A program without std and without an allocator can be linked from `ether-wire`.
-//!
-//! A dependency that brings in std defines a second panic handler, and one that brings in alloc wants a global
-//! allocator: either ends the build. It needs cargo, rustc and a linker.
+//! A program without std and without an allocator can be linked from `ether-wire`: nothing of it allocates.
 
 #![cfg(target_os = "linux")]
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+#[path = "../../testdata/no_std_no_alloc.rs"]
+mod no_std_no_alloc;
 
-/// A whole program: nothing of it comes from std, alloc or the start files of C.
-const PROGRAM: &str = r#"
-#![no_std]
-#![no_main]
-
-use core::{hint::black_box, panic::PanicInfo};
-
+const RUN: &str = r"
 use ether_wire::{
     EthernetHeader, FlowHasher, Ipv4Header, Ipv6Header, TcpHeader, UdpHeader,
     arp::ArpPacket,
@@ -27,15 +15,6 @@ use ether_wire::{
     nd::NeighborSolicitation,
     outer::{InnerFrame, OuterTemplate, Underlay},
 };
-
-#[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
-    loop {}
-}
-
-/// The core library of the toolchain is built to unwind and names this; nothing unwinds here.
-#[unsafe(no_mangle)]
-pub extern "C" fn rust_eh_personality() {}
 
 fn run() -> Option<u32> {
     let mut buffer = black_box([0_u8; 1400]);
@@ -53,51 +32,14 @@ fn run() -> Option<u32> {
     sum += icmp::too_big(black_box(&[0; 64]), 1450, behind).ok()? as u32;
     Some(sum + u32::from(header.ether_type().get()))
 }
-
-#[unsafe(no_mangle)]
-pub extern "C" fn _start() -> ! {
-    black_box(run());
-    loop {}
-}
-"#;
-
-/// Links the program against `ether-wire` with these features.
-fn link(name: &str, features: &str) -> Output {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let folder = temporary.join(name);
-    fs::create_dir_all(folder.join("src")).expect("a folder for the program");
-    let manifest = format!(
-        "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n\
-         ether-wire = {{ path = '{}', features = [{features}] }}\n\n[profile.release]\npanic = \"abort\"\n",
-        here.display(),
-    );
-    fs::write(folder.join("Cargo.toml"), manifest).expect("the manifest of the program");
-    fs::write(folder.join("src/main.rs"), PROGRAM).expect("the source of the program");
-    // The same versions as in the workspace, so that nothing is looked for on the network.
-    fs::copy(here.join("../Cargo.lock"), folder.join("Cargo.lock")).expect("the lock file");
-    Command::new(env!("CARGO"))
-        .args(["rustc", "--release", "--offline", "--bin", name, "--"])
-        // The C library is there for `memcpy` and the like alone, which a compiler may always call.
-        .args(["-Clink-arg=-nostartfiles", "-Clink-arg=-lc"])
-        .current_dir(&folder)
-        .env("CARGO_TARGET_DIR", temporary.join("no-std-no-alloc"))
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .output()
-        .expect("cargo runs")
-}
+";
 
 #[test]
 fn a_program_without_std_and_alloc_links() {
-    let output = link("ether-without-std", "");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    no_std_no_alloc::assert_links(RUN);
 }
 
-/// The proof can fail: the feature `bytes` needs an allocator, and the program has none.
 #[test]
 fn a_program_with_alloc_does_not() {
-    let output = link("ether-with-alloc", "\"bytes\"");
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && text.contains("no global memory allocator found"), "{text}");
+    no_std_no_alloc::assert_needs_allocator(RUN);
 }
