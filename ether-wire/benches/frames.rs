@@ -42,7 +42,7 @@ fn udp_over_ipv6() -> Vec<u8> {
     bytes
 }
 
-/// What the endpoint needs of a datagram: source and destination address, destination port, and what is behind UDP.
+/// What all of them read: source and destination address, destination port, and what is behind UDP.
 type Datagram<'a> = (u32, u32, u16, &'a [u8]);
 
 #[inline]
@@ -88,7 +88,7 @@ fn decode_by_smoltcp(frame: &[u8], checksum: bool) -> Option<Datagram<'_>> {
     Some((ip.src_addr().to_bits(), ip.dst_addr().to_bits(), udp.dst_port(), udp.payload()))
 }
 
-/// It checks that each fixed header is there, and nothing else; version and lengths are looked at here.
+/// It checks that each fixed header is there, and nothing else; version and lengths are looked at here, as the others do.
 #[inline]
 fn decode_by_pnet(frame: &[u8]) -> Option<Datagram<'_>> {
     use pnet_packet::{
@@ -104,7 +104,10 @@ fn decode_by_pnet(frame: &[u8]) -> Option<Datagram<'_>> {
     }
     let packet = frame.get(EthernetPacket::minimum_packet_size()..)?;
     let ip = Ipv4Packet::new(packet)?;
-    if ip.get_version() != 4 || ip.get_next_level_protocol() != IpNextHeaderProtocols::Udp {
+    if ip.get_version() != 4
+        || ip.get_header_length() < 5
+        || ip.get_next_level_protocol() != IpNextHeaderProtocols::Udp
+    {
         return None;
     }
     let datagram = packet.get(usize::from(ip.get_header_length()) * 4..usize::from(ip.get_total_length()))?;
@@ -118,15 +121,15 @@ fn each(frames: &[[u8; LEN]], read: impl Fn(&[u8]) -> u32) -> u32 {
     frames.iter().fold(0, |sum, frame| sum.wrapping_add(read(black_box(frame))))
 }
 
-/// Everything that was read, as a number, so that nothing falls away.
+/// What an endpoint takes from the outer headers: who sent the datagram, and what is in it.
 fn sum(datagram: Option<Datagram<'_>>) -> u32 {
-    datagram.map_or(0, |(source, destination, port, data)| source ^ destination ^ u32::from(port) ^ data.len() as u32)
+    datagram.map_or(0, |(source, _, _, data)| source ^ data.len() as u32)
 }
 
-/// The same with the VXLAN header at the front of the data.
+/// The same with the VXLAN header at the front of the data: who sent it, in which network, and the frame.
 fn sum_vxlan(datagram: Option<Datagram<'_>>) -> u32 {
-    let header = datagram.and_then(|(.., data)| VxlanHeader::decode(data).ok());
-    header.map_or(0, |(header, frame)| sum(datagram) ^ header.vni().get() ^ frame.len() as u32)
+    let Some((source, _, _, data)) = datagram else { return 0 };
+    VxlanHeader::decode(data).map_or(0, |(header, frame)| source ^ header.vni().get() ^ frame.len() as u32)
 }
 
 fn parse(criterion: &mut Criterion) {
@@ -219,10 +222,10 @@ fn outer(criterion: &mut Criterion) {
             bencher.iter(|| black_box(&mut buffer)[..template.len()].copy_from_slice(black_box(&bytes)));
         });
         group.bench_function("ether-wire", |bencher| {
-            bencher.iter(|| black_box(&template).write_to(black_box(&mut buffer), black_box(inner)));
+            bencher.iter(|| black_box(&template).write_to(black_box(&mut buffer), black_box(inner)).is_ok());
         });
         group.bench_function("ether-wire, with UDP checksum", |bencher| {
-            bencher.iter(|| black_box(&template).write_to(black_box(&mut buffer), black_box(summed)));
+            bencher.iter(|| black_box(&template).write_to(black_box(&mut buffer), black_box(summed)).is_ok());
         });
         group.finish();
     }
