@@ -104,9 +104,7 @@ fn decode_by_pnet(frame: &[u8]) -> Option<Datagram<'_>> {
     }
     let packet = frame.get(EthernetPacket::minimum_packet_size()..)?;
     let ip = Ipv4Packet::new(packet)?;
-    if ip.get_version() != 4
-        || ip.get_header_length() < 5
-        || ip.get_next_level_protocol() != IpNextHeaderProtocols::Udp
+    if ip.get_version() != 4 || ip.get_header_length() < 5 || ip.get_next_level_protocol() != IpNextHeaderProtocols::Udp
     {
         return None;
     }

@@ -139,8 +139,8 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| | | median | minimum | maximum | others take |")?;
-        writeln!(f, "|---|---|---:|---:|---:|---|")?;
+        writeln!(f, "| | | median | minimum | maximum | beside the floor | others take |")?;
+        writeln!(f, "|---|---|---:|---:|---:|---:|---|")?;
         for (group, lines) in &self.0 {
             for (place, (who, samples)) in lines.iter().enumerate() {
                 let figures = &samples.figures;
@@ -150,8 +150,12 @@ impl fmt::Display for Table {
                 let title = if place == 0 { format!("{group}, {unit}") } else { String::new() };
                 let name = who.name();
                 write!(f, "| {title} | {name} | {} | {} | {} |", Figure(median(figures)), Figure(low), Figure(high))?;
-                let others =
-                    lines.iter().filter(|(other, _)| matches!(who, Who::Ours(_)) && !matches!(other, Who::Ours(_)));
+                if let (Who::Ours(_), Some(floor)) = (who, lines.get(&Who::Floor)) {
+                    write!(f, " {:.2} × |", floor.beside(samples))?;
+                } else {
+                    write!(f, " |")?;
+                }
+                let others = lines.iter().filter(|(other, _)| matches!((who, other), (Who::Ours(_), Who::Other(_))));
                 for (place, (other, theirs)) in others.enumerate() {
                     let comma = if place == 0 { "" } else { "," };
                     write!(f, "{comma} {} {:.2} ×", other.name(), samples.beside(theirs))?;
@@ -189,11 +193,11 @@ mod tests {
             ("floor", packets, 10.0),
         ]);
         let expected = "\
-| | | median | minimum | maximum | others take |
-|---|---|---:|---:|---:|---|
-| decode, ns | floor | 1.00 | 1.00 | 3.00 | |
-|  | vxlan-wire | 1.20 | 1.20 | 3.60 | floor 0.83 ×, pnet_packet 2.50 × |
-|  | pnet_packet | 3.00 | 3.00 | 9.00 | |
+| | | median | minimum | maximum | beside the floor | others take |
+|---|---|---:|---:|---:|---:|---|
+| decode, ns | floor | 1.00 | 1.00 | 3.00 | | |
+|  | vxlan-wire | 1.20 | 1.20 | 3.60 | 1.20 × | pnet_packet 2.50 × |
+|  | pnet_packet | 3.00 | 3.00 | 9.00 | | |
 ";
         assert_eq!(table.to_string(), expected);
     }
@@ -203,10 +207,10 @@ mod tests {
         let bytes = json!({"Bytes": 1000});
         let table = table(&[("ether-wire", bytes.clone(), 50.0), ("smoltcp", bytes, 100.0)]);
         let expected = "\
-| | | median | minimum | maximum | others take |
-|---|---|---:|---:|---:|---|
-| decode, GB/s | ether-wire | 20.0 | 6.67 | 20.0 | smoltcp 2.00 × |
-|  | smoltcp | 10.0 | 3.33 | 10.0 | |
+| | | median | minimum | maximum | beside the floor | others take |
+|---|---|---:|---:|---:|---:|---|
+| decode, GB/s | ether-wire | 20.0 | 6.67 | 20.0 | | smoltcp 2.00 × |
+|  | smoltcp | 10.0 | 3.33 | 10.0 | | |
 ";
         assert_eq!(table.to_string(), expected);
     }
