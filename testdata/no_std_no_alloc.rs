@@ -1,10 +1,11 @@
-//! Links a program that has neither std nor an allocator.
+//! Links a program that has neither std nor an allocator nor anything to panic with.
 //!
 //! A test includes it by `#[path = "../../testdata/no_std_no_alloc.rs"] mod no_std_no_alloc;`. It needs cargo, rustc and a
 //! linker.
 //!
 //! It proves what `#![no_std]` alone does not: a dependency that brings in std defines a second panic handler, and one
 //! that brings in alloc wants a global allocator, and either ends the build. What links cannot allocate, whatever it does.
+//! And where a panic path is left after optimisation, the panic handler stays, with a name in it that nothing defines.
 
 use std::{
     env, fs,
@@ -19,9 +20,14 @@ const FRAME: &str = r#"
 
 use core::{hint::black_box, panic::PanicInfo};
 
+unsafe extern "C" {
+    /// Nowhere.
+    safe fn there_is_a_panic_path() -> !;
+}
+
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
-    loop {}
+    there_is_a_panic_path()
 }
 
 /// The core library of the toolchain is built to unwind and names this; nothing unwinds here.
@@ -42,6 +48,16 @@ pub(crate) fn assert_links(run: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Asserts that the other proof can fail: with an index that nobody checks the program does not link.
+pub(crate) fn assert_panics_are_found(run: &str) {
+    let run =
+        format!("{run}\n#[unsafe(no_mangle)]\npub extern \"C\" fn nth(at: usize) -> u8 {{ black_box([1_u8, 2])[at] }}");
+    let run = run.replacen("Option<u32> {", "Option<u32> {\n    black_box(nth(black_box(1)));", 1);
+    let output = link(&run, "panicking", "");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("there_is_a_panic_path"), "{text}");
+}
+
 /// Asserts that the proof can fail: the feature `bytes` needs an allocator, and the program has none.
 pub(crate) fn assert_needs_allocator(run: &str) {
     let output = link(run, "with", "\"bytes\"");
@@ -60,7 +76,7 @@ fn link(run: &str, alloc: &str, features: &str) -> Output {
     let manifest = format!(
         "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n\
          overlay-types = {{ path = '{}' }}\n{crate_name} = {{ path = '{}', features = [{features}] }}\n\n\
-         [profile.release]\npanic = \"abort\"\n",
+         [profile.release]\npanic = \"abort\"\nlto = true\ncodegen-units = 1\n",
         here.join("../overlay-types").display(),
         here.display(),
     );

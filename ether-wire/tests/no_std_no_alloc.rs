@@ -1,4 +1,5 @@
-//! A program without std and without an allocator can be linked from `ether-wire`: nothing of it allocates.
+//! A program without std, without an allocator and without a panic path can be linked from `ether-wire`: nothing of it
+//! allocates or panics.
 
 #![cfg(target_os = "linux")]
 
@@ -7,12 +8,13 @@ mod no_std_no_alloc;
 
 const RUN: &str = r"
 use ether_wire::{
-    EthernetHeader, FlowHasher, Ipv4Header, Ipv6Header, TcpHeader, UdpHeader,
+    DecodeOptions, Ecn, EthernetHeader, FlowHasher, Ipv4Header, Ipv6Header, TcpHeader, UdpHeader,
     arp::ArpPacket,
     checksum::checksum,
+    ecn, ethernet,
     flow::DEFAULT_SOURCE_PORTS,
     icmp,
-    nd::NeighborSolicitation,
+    nd::{NeighborAdvertisement, NeighborSolicitation},
     outer::{InnerFrame, OuterTemplate, Underlay},
 };
 
@@ -28,6 +30,12 @@ fn run() -> Option<u32> {
     sum += ArpPacket::decode(black_box(&buffer)).ok()?.0.sender_ip().to_bits();
     let packet = Ipv6Header::decode(black_box(&buffer)).ok()?;
     sum += NeighborSolicitation::decode(&packet).ok()?.message.reserved();
+    let advertisement = NeighborAdvertisement::decode(&packet).ok()?;
+    sum += advertisement.options.into_iter().map(|option| option.data.len() as u32).sum::<u32>();
+    sum += u32::from(advertisement.target_binding()?.1.octets()[5]);
+    sum += Ipv4Header::decode_with(black_box(&buffer), DecodeOptions::STRICT).ok()?.options().flatten().count() as u32;
+    sum += u32::from(ethernet::payload(black_box(&buffer))?.tags);
+    sum += u32::from(ecn::decapsulate(black_box(Ecn::Ect0), black_box(Ecn::Ce))?.bits());
     let (header, behind) = EthernetHeader::from_prefix_mut(&mut buffer).ok()?;
     sum += icmp::too_big(black_box(&[0; 64]), 1450, behind).ok()? as u32;
     Some(sum + u32::from(header.ether_type().get()))
@@ -35,8 +43,13 @@ fn run() -> Option<u32> {
 ";
 
 #[test]
-fn a_program_without_std_and_alloc_links() {
+fn a_program_without_std_and_alloc_and_panic_links() {
     no_std_no_alloc::assert_links(RUN);
+}
+
+#[test]
+fn a_program_with_a_panic_path_does_not() {
+    no_std_no_alloc::assert_panics_are_found(RUN);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! A program without std and without an allocator can be linked from `geneve-wire`: nothing of it allocates.
+//! A program without std, without an allocator and without a panic path can be linked from `geneve-wire`: nothing of it
+//! allocates or panics.
 
 #![cfg(target_os = "linux")]
 
@@ -18,19 +19,24 @@ fn run() -> Option<u32> {
     let mut sum = builder.finish() as u32;
     let packet = GenevePacket::decode_with(black_box(&buffer), DecodeOptions::STRICT).ok()?;
     packet.options().refuse_unknown_critical(|class, _| class == OptionClass::OVN).ok()?;
-    sum += packet.options().iter().map(|option| u32::from(option.data()[0])).sum::<u32>();
+    sum += packet.options().iter().filter_map(|option| option.data().first().copied()).map(u32::from).sum::<u32>();
     sum += packet.options().find(OptionClass::OVN, OptionType::new(2))?.data().len() as u32;
     let packet = GenevePacketMut::decode_with(black_box(&mut buffer), DecodeOptions::RFC).ok()?;
     for mut option in packet.options {
-        option.data_mut()[0] = 9;
+        option.data_mut().fill(9);
     }
     Some(sum + packet.header.vni().get())
 }
 ";
 
 #[test]
-fn a_program_without_std_and_alloc_links() {
+fn a_program_without_std_and_alloc_and_panic_links() {
     no_std_no_alloc::assert_links(RUN);
+}
+
+#[test]
+fn a_program_with_a_panic_path_does_not() {
+    no_std_no_alloc::assert_panics_are_found(RUN);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! A program without std and without an allocator can be linked from `vxlan-wire` and `overlay-types`: nothing of it allocates.
+//! A program without std, without an allocator and without a panic path can be linked from `vxlan-wire` and `overlay-types`: nothing of it
+//! allocates or panics.
 
 #![cfg(target_os = "linux")]
 
@@ -26,8 +27,13 @@ fn run() -> Option<u32> {
 "#;
 
 #[test]
-fn a_program_without_std_and_alloc_links() {
+fn a_program_without_std_and_alloc_and_panic_links() {
     no_std_no_alloc::assert_links(RUN);
+}
+
+#[test]
+fn a_program_with_a_panic_path_does_not() {
+    no_std_no_alloc::assert_panics_are_found(RUN);
 }
 
 #[test]

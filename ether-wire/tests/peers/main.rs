@@ -5,6 +5,7 @@
 //! `cargo test -p ether-wire --features peers --test peers`; on Debian it needs the packages `tshark` and
 //! `python3-scapy`, and fails without them.
 
+mod link;
 #[path = "../../../testdata/peers.rs"]
 mod peers;
 mod scapy;
