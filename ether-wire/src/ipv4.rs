@@ -127,19 +127,21 @@ impl Ipv4Header {
     #[inline]
     pub fn decode_with(bytes: &[u8], options: DecodeOptions) -> Result<Ipv4Packet<'_>, DecodeError> {
         let (header, _) = Self::from_prefix(bytes)?;
-        // Version and header length in one comparison.
-        if !(0x45..=0x4f).contains(&header.version_ihl) {
+        // Version and header length in one comparison, after which the compiler knows that the header has at least 20
+        // bytes.
+        let words = header.version_ihl.wrapping_sub(0x40);
+        if !(5..=15).contains(&words) {
             return Err(header.first_byte_error());
         }
-        let (header_length, total_length) = (header.header_length(), usize::from(header.total_length()));
+        let (header_length, total_length) = (usize::from(words) * 4, usize::from(header.total_length()));
         if total_length < header_length {
             return Err(DecodeError::PacketLength { length: total_length, header: header_length });
         }
-        let Some((options_bytes, payload)) =
-            bytes.get(Self::LEN..total_length).and_then(|behind| behind.split_at_checked(header_length - Self::LEN))
+        let Some((head, payload)) = bytes.get(..total_length).and_then(|packet| packet.split_at_checked(header_length))
         else {
             return Err(DecodeError::Truncated { needed: total_length, available: bytes.len() });
         };
+        let options_bytes = head.get(Self::LEN..).unwrap_or_default();
         if options.header_checksum && !header.is_checksum_valid(options_bytes) {
             return Err(DecodeError::Checksum { found: header.checksum() });
         }

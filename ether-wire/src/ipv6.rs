@@ -316,6 +316,32 @@ impl FragmentHeader {
         self.next_header = next_header;
     }
 
+    /// The reserved byte, which means nothing on receipt (RFC 8200 §4.5).
+    #[inline]
+    #[must_use]
+    pub const fn reserved(&self) -> u8 {
+        self.reserved
+    }
+
+    /// Sets the reserved byte; RFC 8200 §4.5 wants it zero.
+    #[inline]
+    pub fn set_reserved(&mut self, reserved: u8) {
+        self.reserved = reserved;
+    }
+
+    /// The two reserved bits before M, 0 to 3, which mean nothing on receipt (RFC 8200 §4.5).
+    #[inline]
+    #[must_use]
+    pub fn reserved2(&self) -> u8 {
+        (self.offset_more.get() >> 1) as u8 & 0b11
+    }
+
+    /// Sets the two reserved bits before M to the low two bits of `reserved2`; RFC 8200 §4.5 wants them zero.
+    #[inline]
+    pub fn set_reserved2(&mut self, reserved2: u8) {
+        self.offset_more.set(self.offset_more.get() & !0b110 | u16::from(reserved2 & 0b11) << 1);
+    }
+
     /// Where in the fragmented part the fragment belongs, in units of 8 bytes, 0 to 8191.
     #[inline]
     #[must_use]

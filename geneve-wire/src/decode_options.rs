@@ -27,13 +27,18 @@ pub enum OptionHandling {
 
 /// What a decoder that processes options asks of the C flag, which says that a critical option is among them (RFC
 /// 8926 §3.4).
+///
+/// A sender must set C where an option is critical (§3.5). For a receiver of a flag that does not agree with the options
+/// the text has no rule. What it must do with an unknown critical option depends on the option alone, so
+/// [`Options::refuse_unknown_critical`](crate::Options::refuse_unknown_critical) does not look at C.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum CriticalFlag {
     /// Nothing, as Open vSwitch does.
     Ignore,
-    /// C without any option at all is refused: there is nothing that could be critical.
+    /// C without any option at all is refused: there is nothing that could be critical. C with options of which none is
+    /// critical is accepted.
     #[default]
     NeedsOptions,
     /// C is set if and only if an option is critical.

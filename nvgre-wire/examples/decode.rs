@@ -1,6 +1,6 @@
 //! Reads a GRE packet, given as hexadecimal text, and says why it is not NVGRE if it is not.
 //!
-//! `cargo run --example nvgre-decode -- 200065580010292a07ffffffffffff`
+//! `cargo run --example nvgre-decode -- 2000655800102a07ffffffffffff`
 
 use std::{env, process::ExitCode};
 

@@ -5,7 +5,7 @@ use core::fmt;
 use overlay_types::Vni;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, transmute, transmute_ref};
 
-use crate::{DecodeError, DecodeOptions, EncodeError, ReservedBits};
+use crate::{DecodeError, DecodeOptions, EncodeError, ReservedBits, header::vni_before_last_byte};
 
 /// The VXLAN header with the Group Policy extension (draft-smith-vxlan-group-policy-05): the reserved bits of RFC
 /// 7348 say which group sent the frame.
@@ -174,7 +174,7 @@ impl GbpHeader {
     #[inline]
     #[must_use]
     pub const fn vni(&self) -> Vni {
-        self.vni
+        vni_before_last_byte(self.to_bytes())
     }
 
     /// The policy, or `None` where G is not set: the group id, D and A mean nothing then.

@@ -5,7 +5,7 @@ use core::fmt;
 use overlay_types::Vni;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, transmute, transmute_ref};
 
-use crate::{DecodeError, DecodeOptions, EncodeError, ReservedBits};
+use crate::{DecodeError, DecodeOptions, EncodeError, ReservedBits, header::vni_before_last_byte};
 
 /// The VXLAN header with the Generic Protocol Extension (draft-ietf-nvo3-vxlan-gpe-13 §3): it says what is behind it.
 ///
@@ -204,7 +204,7 @@ impl GpeHeader {
     #[inline]
     #[must_use]
     pub const fn vni(&self) -> Vni {
-        self.vni
+        vni_before_last_byte(self.to_bytes())
     }
 
     /// What is behind the header: the next protocol, or Ethernet where P is not set.

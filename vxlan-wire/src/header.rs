@@ -33,6 +33,13 @@ pub struct VxlanHeader {
     reserved2: u8,
 }
 
+/// The VNI of a header, by way of a number, so that it is one load: three bytes alone would be two, to be put together.
+#[inline]
+pub(crate) const fn vni_before_last_byte(header: [u8; 8]) -> Vni {
+    let [.., a, b, c, _] = u64::from_be_bytes(header).to_be_bytes();
+    Vni::from_be_bytes([a, b, c])
+}
+
 impl VxlanHeader {
     /// Bytes of the header: 8.
     pub const LEN: usize = size_of::<Self>();
@@ -144,7 +151,7 @@ impl VxlanHeader {
     #[inline]
     #[must_use]
     pub const fn vni(&self) -> Vni {
-        self.vni
+        vni_before_last_byte(self.to_bytes())
     }
 
     /// The first byte: `R R R R I R R R`.

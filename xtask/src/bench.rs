@@ -1,5 +1,7 @@
-//! `cargo xtask bench`: the program beside the kernel's VXLAN and a naive forwarder, alternating in one run.
+//! `cargo xtask bench`: the program beside the kernel's VXLAN and a naive forwarder, alternating in one run; and the
+//! codecs beside others.
 
+mod codecs;
 mod naive;
 mod overlay;
 mod report;
@@ -12,7 +14,10 @@ use std::{
 
 use clap::Args;
 
-pub(crate) use self::naive::{NaiveOptions, run as naive};
+pub(crate) use self::{
+    codecs::{CodecOptions, run as codecs},
+    naive::{NaiveOptions, run as naive},
+};
 use self::{
     overlay::{Kind, Overlay},
     report::Report,

@@ -10,8 +10,8 @@ mod test;
 
 use std::{path::Path, process::ExitCode};
 
-use bench::{BenchOptions, NaiveOptions};
-use clap::{Parser, Subcommand};
+use bench::{BenchOptions, CodecOptions, NaiveOptions};
+use clap::{Args, Parser, Subcommand};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
@@ -34,7 +34,7 @@ enum Command {
         filter: Vec<String>,
     },
     /// The program beside the kernel's VXLAN and a naive forwarder: TCP, small UDP datagrams, round trips.
-    Bench(BenchOptions),
+    Bench(Bench),
     /// What `bench` runs in release mode.
     #[command(hide = true)]
     Measure(BenchOptions),
@@ -51,6 +51,21 @@ enum Command {
     },
 }
 
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Bench {
+    #[command(subcommand)]
+    of: Option<BenchOf>,
+    #[command(flatten)]
+    program: BenchOptions,
+}
+
+#[derive(Subcommand)]
+enum BenchOf {
+    /// The codecs beside the floor and other crates: one table of all benches of the wire crates. Needs no root.
+    Codecs(CodecOptions),
+}
+
 fn main() -> ExitCode {
     let command = Cli::parse().command;
     // Every path below is one from the root of the workspace.
@@ -62,7 +77,8 @@ fn main() -> ExitCode {
     let is_good = match command {
         Command::Test { keep_going } => test::run(keep_going),
         Command::Interop { filter } => interop::run(&filter),
-        Command::Bench(options) => bench::run(&options),
+        Command::Bench(Bench { of: Some(BenchOf::Codecs(options)), .. }) => bench::codecs(&options),
+        Command::Bench(Bench { of: None, program }) => bench::run(&program),
         Command::Measure(options) => {
             bench::measure(&options);
             true

@@ -41,20 +41,28 @@ proptest! {
     }
 
     #[test]
-    fn set_then_get_fragment(bytes: [u8; 8], next: u8, offset in 0_u16..1 << 13, more: bool, identification: u32) {
+    fn set_then_get_fragment(
+        bytes: [u8; 8],
+        next: u8,
+        reserved in (any::<u8>(), 0_u8..4),
+        offset in 0_u16..1 << 13,
+        more: bool,
+        identification: u32,
+    ) {
         let mut bytes = bytes;
-        let reserved = (bytes[1], bytes[3] & 0b110);
         let (header, _) = FragmentHeader::from_prefix_mut(&mut bytes).unwrap();
+        header.set_reserved2(reserved.1);
         header.set_next_header(next.into());
         header.set_more_fragments(more);
         header.set_offset(offset);
         header.set_identification(identification);
+        header.set_reserved(reserved.0);
         prop_assert_eq!((header.next_header().get(), header.offset()), (next, offset));
         prop_assert_eq!((header.more_fragments(), header.identification()), (more, identification));
-        let new = FragmentHeader::new(next.into(), offset, more, identification).to_bytes();
-        prop_assert_eq!((bytes[1], bytes[3] & 0b110), reserved);
-        (bytes[1], bytes[3]) = (0, bytes[3] & !0b110);
-        prop_assert_eq!(bytes, new);
+        prop_assert_eq!((header.reserved(), header.reserved2()), reserved);
+        header.set_reserved(0);
+        header.set_reserved2(0xfc);
+        prop_assert_eq!(bytes, FragmentHeader::new(next.into(), offset, more, identification).to_bytes());
     }
 
     #[test]

@@ -4,8 +4,7 @@
 //! `cargo test -p vxlan-wire --features peers --test peers`; on Debian it needs the packages `tshark` and
 //! `python3-scapy`, and fails without them.
 
+#[path = "../../../testdata/peers.rs"]
+mod peers;
 mod scapy;
 mod tshark;
-
-/// Packets of each encapsulation, each way.
-const PACKETS: usize = 10_000;

@@ -1,44 +1,18 @@
 //! What scapy encodes, read by us.
 
-use std::process::Command;
-
 use geneve_wire::GenevePacket;
 use nvgre_wire::{GrePacket, NvgreHeader};
 use serde_json::Value;
 use vxlan_wire::{GbpHeader, GpeHeader, VxlanHeader};
 
-use crate::PACKETS;
+use crate::peers::{check_by_scapy, equal};
 
 /// The program that makes the packets, one JSON object on a line for each: its bytes and the values given to scapy.
 const PROGRAM: &str = include_str!("packets.py");
 
 /// Asserts that `decode` reads from each packet of `kind` the values that scapy was given.
 fn check(kind: &str, decode: impl Fn(&[u8], &Value)) {
-    // Debian's own Python, which is the one that has Debian's scapy.
-    let output = Command::new("/usr/bin/python3")
-        .args(["-c", PROGRAM, kind, &PACKETS.to_string()])
-        .output()
-        .expect("Python runs: install the Debian package python3-scapy");
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(!error.contains("No module named 'scapy'"), "install the Debian package python3-scapy\n{error}");
-    assert!(output.status.success(), "scapy: {error}");
-    let text = String::from_utf8(output.stdout).expect("the program writes text");
-    assert_eq!(text.lines().count(), PACKETS, "{kind}: packets of scapy");
-    for line in text.lines() {
-        let packet: Value = serde_json::from_str(line).expect("the program writes JSON");
-        let hex = packet["bytes"].as_str().expect("bytes");
-        let bytes: Vec<u8> = (0..hex.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal"))
-            .collect();
-        decode(&bytes, &packet);
-    }
-}
-
-/// Asserts that the field `key` is what we read.
-#[track_caller]
-fn equal(packet: &Value, key: &str, ours: impl Into<Value>) {
-    assert_eq!(packet[key], ours.into(), "{key} of {packet}");
+    check_by_scapy(PROGRAM, kind, decode);
 }
 
 /// The 24 bits as a number.

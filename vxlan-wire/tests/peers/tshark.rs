@@ -1,14 +1,12 @@
 //! What we encode, read by tshark.
 
-use std::{fs, path::Path, process::Command};
-
 use geneve_wire::{GeneveBuilder, GeneveHeader, OptionClass, OptionType};
 use nvgre_wire::{FlowId, NvgreHeader, Vsid};
 use overlay_types::{EtherType, Vni};
-use proptest::{collection::vec, prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
+use proptest::{collection::vec, prelude::*};
 use vxlan_wire::{GbpHeader, GpeHeader, GroupPolicy, NextProtocol, VxlanHeader};
 
-use crate::PACKETS;
+use crate::peers::{self, check_by_tshark, hex};
 
 /// Behind each tunnel header: an Ethernet frame of a type for experiments.
 const FRAME: &[u8; 18] = b"\x02\0\0\0\0\x02\x02\0\0\0\0\x01\x88\xb5data";
@@ -19,7 +17,7 @@ struct Packet {
     fields: Vec<String>,
 }
 
-/// `PACKETS` random packets in an underlay of IPv4 and UDP to `port`, or of IPv4 alone without a port.
+/// Random packets in an underlay of IPv4 and UDP to `port`, or of IPv4 alone without a port.
 fn check<T: std::fmt::Debug>(
     name: &str,
     port: Option<u16>,
@@ -27,29 +25,10 @@ fn check<T: std::fmt::Debug>(
     strategy: impl Strategy<Value = T>,
     encode: impl Fn(T) -> Packet,
 ) {
-    let mut runner = TestRunner::default();
-    let packets: Vec<_> =
-        (0..PACKETS).map(|_| encode(strategy.new_tree(&mut runner).expect("a value").current())).collect();
-    let mut file = Vec::new();
-    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 0x4_0000, 1] {
-        file.extend(word.to_le_bytes());
-    }
-    for packet in &packets {
-        let frame = frame(port, &[&packet.tunnel[..], FRAME].concat());
-        let len = u32::try_from(frame.len()).expect("a short frame");
-        for word in [0, 0, len, len] {
-            file.extend(word.to_le_bytes());
-        }
-        file.extend(frame);
-    }
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.pcap"));
-    fs::write(&path, file).expect("a file for tshark");
-
-    let lines = tshark(&path, fields);
-    assert_eq!(lines.len(), packets.len(), "{name}: lines of tshark");
-    for (packet, line) in packets.iter().zip(&lines) {
-        assert_eq!(line, &packet.fields, "{name} {:02x?}", packet.tunnel);
-    }
+    check_by_tshark(name, &[], fields, strategy, |value| {
+        let Packet { tunnel, fields } = encode(value);
+        peers::Packet { frame: frame(port, &[&tunnel[..], FRAME].concat()), fields }
+    });
 }
 
 /// An Ethernet frame around `tunnel`, which has no more than 1,400 bytes.
@@ -64,35 +43,8 @@ fn frame(port: Option<u16>, tunnel: &[u8]) -> Vec<u8> {
     [&b"\x02\0\0\0\0\x02\x02\0\0\0\0\x01\x08\0"[..], &ip, &udp, tunnel].concat()
 }
 
-/// These fields of each packet of the file, as tshark reads them.
-fn tshark(path: &Path, fields: &[&str]) -> Vec<Vec<String>> {
-    let output = Command::new("tshark")
-        .args(["-n", "-T", "fields", "-E", "separator=/t", "-E", "aggregator=;", "-r"])
-        .arg(path)
-        .args(fields.iter().flat_map(|field| ["-e", field]))
-        .output()
-        .expect("tshark runs: install the Debian package tshark");
-    assert!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("tshark writes text");
-    text.lines().map(|line| line.split('\t').map(present).collect()).collect()
-}
-
-/// The values of a field without what some versions of tshark write for an option without data.
-fn present(values: &str) -> String {
-    values.split(';').filter(|value| *value != "<MISSING>").collect::<Vec<_>>().join(";")
-}
-
 fn vni() -> impl Strategy<Value = Vni> {
     any::<[u8; 3]>().prop_map(Vni::from_be_bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes all");
-        text
-    })
 }
 
 #[test]
