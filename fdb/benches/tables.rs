@@ -1,6 +1,6 @@
 //! The forwarding table beside the maps that one would take otherwise: random existing keys, one thread.
 //!
-//! Sizes up to a million; `FDB_BENCH_MAX=10000000` for more. What memory costs is in `latency`: the floor of a lookup
+//! Sizes up to ten million; `FDB_BENCH_MAX=100000` for less. What memory costs is in `latency`: the floor of a lookup
 //! that misses the caches.
 #![allow(missing_docs)] // of what `criterion_group!` makes
 
@@ -17,7 +17,7 @@ const PROBES: usize = 1 << 16;
 type Key = (SegmentId, MacAddr);
 
 fn sizes() -> Vec<usize> {
-    let max = std::env::var("FDB_BENCH_MAX").ok().and_then(|max| max.parse().ok()).unwrap_or(1_000_000);
+    let max = std::env::var("FDB_BENCH_MAX").ok().and_then(|max| max.parse().ok()).unwrap_or(10_000_000);
     [1_000, 100_000, 1_000_000, 10_000_000].into_iter().filter(|&size| size <= max).collect()
 }
 
@@ -48,6 +48,10 @@ fn probes(size: usize) -> Vec<Key> {
 }
 
 fn table(size: usize) -> ForwardingTable {
+    table_of(size, mac)
+}
+
+fn table_of(size: usize, mac: impl Fn(usize) -> MacAddr) -> ForwardingTable {
     let table = ForwardingTable::new(TableOptions { secret: *b"a random secret.", max_learned: 1 << 25 });
     table.add_segment(blue(), SegmentOptions { max_learned: 1 << 25, ..SegmentOptions::default() });
     for number in 0..size {
@@ -137,12 +141,30 @@ fn latency(criterion: &mut Criterion) {
         let array: Vec<[usize; 8]> =
             (0..lines).map(|line| [(line.wrapping_mul(1_664_525) + 1_013_904_223) % lines; 8]).collect();
         let mut line = 0;
-        group.bench_function(BenchmarkId::new("dependent read", size), |bencher| {
+        group.bench_function(BenchmarkId::new("floor", size), |bencher| {
             bencher.iter(|| {
                 line = array[line][0];
                 line
             });
         });
+    }
+    group.finish();
+}
+
+/// Keys that have all low bits in common: many to one place under a hash that anybody can compute.
+fn colliding(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("lookup among 100 k");
+    group.sample_size(20).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(1));
+    let size = 100_000;
+    let collide = |number: usize| {
+        let bytes = ((number as u64) << 26).to_be_bytes();
+        MacAddr::new([bytes[2] & 0xfc | 2, bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
+    };
+    for (name, mac) in [("fdb, random keys", mac as fn(usize) -> MacAddr), ("fdb, colliding keys", collide)] {
+        let table = table_of(size, mac);
+        let probes: Vec<Key> = probes(size).into_iter().zip(0..).map(|(_, n)| (blue(), mac(n * 7919 % size))).collect();
+        let mut one = each(&probes, |&(segment, mac)| table.lookup(segment, mac));
+        group.bench_function(name, |bencher| bencher.iter(&mut one));
     }
     group.finish();
 }
@@ -172,5 +194,5 @@ fn change(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(tables, lookup, burst, latency, change);
+criterion_group!(tables, lookup, burst, latency, colliding, change);
 criterion_main!(tables);

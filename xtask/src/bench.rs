@@ -1,7 +1,7 @@
-//! `cargo xtask bench`: the program beside the kernel's VXLAN and a naive forwarder, alternating in one run; and the
-//! codecs beside others.
+//! `cargo xtask bench`: the program beside the kernel's VXLAN and a naive forwarder, alternating in one run; codecs and
+//! tables beside others.
 
-mod codecs;
+mod micro;
 mod naive;
 mod overlay;
 mod report;
@@ -15,7 +15,7 @@ use std::{
 use clap::Args;
 
 pub(crate) use self::{
-    codecs::{CodecOptions, run as codecs},
+    micro::{MicroOptions, codecs, tables},
     naive::{NaiveOptions, run as naive},
 };
 use self::{

@@ -10,7 +10,7 @@ mod test;
 
 use std::{path::Path, process::ExitCode};
 
-use bench::{BenchOptions, CodecOptions, NaiveOptions};
+use bench::{BenchOptions, MicroOptions, NaiveOptions};
 use clap::{Args, Parser, Subcommand};
 
 #[derive(Parser)]
@@ -63,7 +63,9 @@ struct Bench {
 #[derive(Subcommand)]
 enum BenchOf {
     /// The codecs beside the floor and other crates: one table of all benches of the wire crates. Needs no root.
-    Codecs(CodecOptions),
+    Codecs(MicroOptions),
+    /// The tables of fdb beside other maps: time, memory, readers beside a writer. Needs no root.
+    Tables(MicroOptions),
 }
 
 fn main() -> ExitCode {
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Command::Test { keep_going } => test::run(keep_going),
         Command::Interop { filter } => interop::run(&filter),
         Command::Bench(Bench { of: Some(BenchOf::Codecs(options)), .. }) => bench::codecs(&options),
+        Command::Bench(Bench { of: Some(BenchOf::Tables(options)), .. }) => bench::tables(&options),
         Command::Bench(Bench { of: None, program }) => bench::run(&program),
         Command::Measure(options) => {
             bench::measure(&options);

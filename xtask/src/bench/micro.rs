@@ -1,9 +1,10 @@
-//! `cargo xtask bench codecs`: the benches of the wire crates, in one run and one table.
+//! `cargo xtask bench codecs` and `cargo xtask bench tables`: the benches of the crates, in one run and one table.
 
 use std::{
     collections::BTreeMap,
     fmt, fs,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use clap::Args;
@@ -15,28 +16,25 @@ use crate::{
     step::{Failure, Outcome, Steps, quietly},
 };
 
-/// The crates, and what their benches are called.
-const BENCHES: &str =
-    "bench -p vxlan-wire -p geneve-wire -p nvgre-wire -p ether-wire --bench codec --bench frames -- --noplot";
+/// The wire crates, and what their benches are called.
+const CODECS: &str = "bench -p vxlan-wire -p geneve-wire -p nvgre-wire -p ether-wire --bench codec --bench frames";
+/// The bench of the tables, and the one that needs threads and memory and prints tables of its own.
+const TABLES: &str = "bench -p fdb --bench tables";
+const READERS: &str = "bench -p fdb --bench readers";
 
 /// How long is measured.
 #[derive(Args)]
-pub(crate) struct CodecOptions {
+pub(crate) struct MicroOptions {
     /// Seconds for each line of the table.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
 }
 
-/// Runs the benches and prints the table.
-pub(crate) fn run(options: &CodecOptions) -> bool {
+/// Runs the benches of the wire crates and prints the table.
+pub(crate) fn codecs(options: &MicroOptions) -> bool {
     let mut steps = Steps::new(false);
     let mut table = Table::default();
-    steps.run("bench", || {
-        let figures = figures()?;
-        let words = format!("{BENCHES} --warm-up-time 0.5 --measurement-time {}", options.seconds);
-        quietly(cargo(&words).env("CRITERION_HOME", &figures))?;
-        table.read(&figures)
-    });
+    steps.run("bench", || criterion(CODECS, options, &mut table));
     let is_good = steps.finish();
     if is_good {
         print!("\n{table}\n");
@@ -44,10 +42,44 @@ pub(crate) fn run(options: &CodecOptions) -> bool {
     is_good
 }
 
+/// Runs the benches of `fdb` and prints their tables.
+pub(crate) fn tables(options: &MicroOptions) -> bool {
+    let mut steps = Steps::new(false);
+    let mut table = Table::default();
+    let mut readers = String::new();
+    steps.run("bench", || criterion(TABLES, options, &mut table));
+    steps.run("readers", || {
+        readers = output(&mut cargo(READERS))?;
+        Ok(())
+    });
+    let is_good = steps.finish();
+    if is_good {
+        print!("\n{table}\n{readers}");
+    }
+    is_good
+}
+
+fn criterion(benches: &str, options: &MicroOptions, table: &mut Table) -> Outcome {
+    let figures = figures()?;
+    let words = format!("{benches} -- --noplot --warm-up-time 0.5 --measurement-time {}", options.seconds);
+    quietly(cargo(&words).env("CRITERION_HOME", &figures))?;
+    table.read(&figures)
+}
+
+/// What a command prints.
+fn output(command: &mut Command) -> Result<String, Failure> {
+    let output = command.stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(Failure(String::from_utf8_lossy(&output.stderr).into_owned()))
+    }
+}
+
 /// An empty folder for the figures of this run alone.
 fn figures() -> Result<PathBuf, Failure> {
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let folder = std::path::absolute(target)?.join("codecs");
+    let folder = std::path::absolute(target)?.join("figures");
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
@@ -68,7 +100,7 @@ impl Who {
     fn new(function: &str) -> Self {
         match function {
             "floor" => Self::Floor,
-            ours if ours.contains("-wire") => Self::Ours(ours.to_owned()),
+            ours if ours.contains("-wire") || ours.starts_with("fdb") => Self::Ours(ours.to_owned()),
             other => Self::Other(other.to_owned()),
         }
     }
@@ -123,6 +155,7 @@ impl Table {
     /// Takes one line: what it is, and how many nanoseconds how many turns took.
     fn add(&mut self, benchmark: &Value, sample: &Value) -> Option<()> {
         let group = benchmark["group_id"].as_str()?;
+        let group = benchmark["value_str"].as_str().map_or(group.to_owned(), |value| format!("{group}, {value}"));
         let function = benchmark["function_id"].as_str()?;
         let (elements, bytes) =
             (benchmark["throughput"]["Elements"].as_f64(), benchmark["throughput"]["Bytes"].as_f64());
@@ -132,7 +165,7 @@ impl Table {
             Some(bytes.map_or(turn / elements.unwrap_or(1.0), |bytes| bytes / turn))
         });
         let samples = Samples { figures: figures.collect::<Option<_>>()?, is_rate: bytes.is_some() };
-        self.0.entry(group.to_owned()).or_default().insert(Who::new(function), samples);
+        self.0.entry(group).or_default().insert(Who::new(function), samples);
         Some(())
     }
 }
