@@ -9,6 +9,7 @@ use crate::{
     row::{RowState, mac_of},
     segment::{Segment, Writer},
     segment_id::SegmentId,
+    sync::Ordering,
     value::Value,
 };
 
@@ -96,6 +97,7 @@ impl ForwardingTable {
                     if let Some(remote) = forward.remote() {
                         self.events.add(segment.number(), mac_of(key), EventKind::Aged { remote });
                     }
+                    segment.counters.changes.aged.fetch_add(1, Ordering::Relaxed);
                     aged += 1;
                 }
             } else if age > OLDEST {
@@ -117,5 +119,28 @@ impl ForwardingTable {
                 writer.hand = (bucket + 1) % buckets;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use overlay_types::MacAddr;
+
+    use super::*;
+    use crate::{Cursor, RemoteId, SegmentOptions, TableOptions};
+
+    #[test]
+    fn a_row_that_was_refreshed_later_than_now_is_young() {
+        let table = ForwardingTable::new(TableOptions::new([7; 16]));
+        let blue = SegmentId::new(42).unwrap();
+        table.add_segment(blue, SegmentOptions::default());
+        let mac = MacAddr::new([2, 0, 0, 0, 0, 1]);
+        let _ = table.learn(blue, mac, RemoteId::new(1).unwrap(), Duration::from_secs(101));
+        // The thread that sweeps read its clock before the one that learned.
+        let now = Duration::from_secs(100);
+        assert_eq!(table.age(now, usize::MAX), 0);
+        assert!(table.lookup(blue, mac).is_some());
+        assert_eq!(table.page(Cursor::default(), 1, now).0[0].age, Some(Duration::ZERO));
+        assert_eq!(table.age(Duration::from_secs(401), usize::MAX), 1);
     }
 }

@@ -9,6 +9,7 @@ use core::time::Duration;
 /// many moves the row stays at the remote of the last one, whatever is received, for the time of `hold`; then it moves
 /// again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Dampening {
     /// So many moves are made …
     pub moves: u32,

@@ -15,6 +15,7 @@ use crate::{
 
 /// Something that happened to a row because of a frame, or because none came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Event {
     /// The segment.
     pub segment: SegmentId,
@@ -27,6 +28,7 @@ pub struct Event {
 /// What happened to a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum EventKind {
     /// It was learned.
     Learned {

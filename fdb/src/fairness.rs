@@ -12,6 +12,7 @@ use crate::{
     row::{Forward, RowState, mac_of, tick},
     segment::{Segment, Writer},
     slot::Hit,
+    sync::Ordering,
     value::Value,
 };
 
@@ -70,13 +71,32 @@ impl ForwardingTable {
         writer.hand = (start + steps) % buckets;
         if let Some((_, key, remote, hit)) = victim {
             self.remove_row(segment, writer, hit);
+            segment.counters.changes.evicted.fetch_add(1, Ordering::Relaxed);
             self.events.add(segment.number(), mac_of(key), EventKind::Evicted { remote });
         }
         victim.is_some()
     }
 }
 
-/// How many ticks ago the last frame was received.
+/// By how many ticks the time of one thread may be behind that of another one.
+const BEHIND: u32 = Value::TICKS / 4;
+
+/// How many ticks ago the last frame was received. None where another thread, whose time is a little later, has just
+/// received it.
 pub(crate) fn age(value: Value, now: Duration) -> u32 {
-    tick(now).wrapping_sub(value.tick()) % Value::TICKS
+    let age = tick(now).wrapping_sub(value.tick()) % Value::TICKS;
+    if age >= Value::TICKS - BEHIND { 0 } else { age }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_of_what_was_received_before_and_after() {
+        let received = Value::new(tick(Duration::from_secs(1000)), 1);
+        for (now, expected) in [(1000, 0), (1001, 1), (1300, 300), (999, 0), (0, 0), (1 << 20, (1 << 20) - 1000)] {
+            assert_eq!(age(received, Duration::from_secs(now)), expected, "{now}");
+        }
+    }
 }

@@ -17,6 +17,11 @@ use crate::remote::RemoteId;
 /// assert_eq!(list.iter().map(RemoteId::get).collect::<Vec<_>>(), [5]);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(from = "Vec<RemoteId>", into = "Vec<RemoteId>")
+)]
 pub struct FloodList {
     remotes: Vec<RemoteId>,
 }
@@ -83,6 +88,18 @@ impl FromIterator<RemoteId> for FloodList {
         remotes.sort_unstable();
         remotes.dedup();
         Self { remotes }
+    }
+}
+
+impl From<Vec<RemoteId>> for FloodList {
+    fn from(remotes: Vec<RemoteId>) -> Self {
+        remotes.into_iter().collect()
+    }
+}
+
+impl From<FloodList> for Vec<RemoteId> {
+    fn from(list: FloodList) -> Self {
+        list.remotes
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
 
 /// Which rows a [`flush`](ForwardingTable::flush) takes. By default: all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Flush {
     /// Only those of this segment.
     pub segment: Option<SegmentId>,

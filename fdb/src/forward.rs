@@ -386,6 +386,11 @@ impl ForwardingTable {
         self.learned.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).is_ok()
     }
 
+    /// `true` while there is one to take.
+    pub(crate) fn has_room_to_learn(&self) -> bool {
+        self.learned.load(Ordering::Relaxed) < self.max_learned
+    }
+
     /// Gives some of them back.
     pub(crate) fn release_learned(&self, rows: u32) {
         self.learned.fetch_sub(rows as usize, Ordering::AcqRel);

@@ -21,6 +21,7 @@ use crate::{
 /// What a received frame taught.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Learn {
     /// The address was not known.
     New,
@@ -43,6 +44,7 @@ pub enum Learn {
 /// Why nothing was learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum NotLearned {
     /// There is no place, and no remote with more rows than the sender's to take one from.
     #[error("the table is full")]
@@ -146,6 +148,7 @@ impl ForwardingTable {
                 writer.count(&self.groups, group, new);
                 hit.replace(Value::new(tick(now), group));
                 writer.uncount(&self.groups, hit.value.group());
+                segment.counters.changes.moved.fetch_add(1, Ordering::Relaxed);
                 // What is learned leads to a remote.
                 Learn::Moved { from: forward.remote().unwrap_or(remote) }
             }
@@ -154,6 +157,7 @@ impl ForwardingTable {
                     return full();
                 }
                 if self.add_row(segment, writer, key, new, now) {
+                    segment.counters.changes.learned.fetch_add(1, Ordering::Relaxed);
                     Learn::New
                 } else {
                     self.release_learned(1);
@@ -180,6 +184,11 @@ impl ForwardingTable {
     /// Rows of configuration and registry stay. Where there is nothing to forget this is a lookup, without a lock.
     pub fn forget_learned(&self, segment: SegmentId, mac: MacAddr) -> bool {
         let learned = |forward: Forward| forward.state() == RowState::Learned;
-        self.lookup(segment, mac).is_some_and(learned) && self.remove_if(segment, mac, learned).is_some()
+        let forgotten =
+            self.lookup(segment, mac).is_some_and(learned) && self.remove_if(segment, mac, learned).is_some();
+        if forgotten && let Some(place) = self.segment(segment) {
+            place.counters.changes.forgotten.fetch_add(1, Ordering::Relaxed);
+        }
+        forgotten
     }
 }

@@ -7,6 +7,9 @@
 //! - [`NeighborTable`]: (segment, IP address) → MAC address.
 //!   It answers ARP and Neighbor Solicitation for others ([`NeighborTable::answer`]) and learns from both.
 //! - [`FloodList`]: the remotes of one segment that get broadcast, unknown unicast and multicast.
+//! - [`MulticastGroups`]: (segment, multicast group) → the remotes that want it.
+//! - [`EqualCostTable`]: groups of remotes of which each flow goes to one, and stays with it.
+//! - [`Snapshot`]: what the tables hold, as a value, to be restored by [`Tables::restore`].
 //!
 //! Everything takes `&self` and may be shared by any number of threads. **Readers never lock, never wait and never
 //! allocate.** A frame that teaches nothing new takes no lock either, and writes at most once per second and row.
@@ -49,12 +52,16 @@
 //! - A group address or zero is never learned.
 //! - A segment has a cap for learned rows. When it is reached, a remote with more rows than the newcomer's gives way,
 //!   or else the newcomer's own remote: a flood of made-up addresses pushes out none but itself.
+//! - What is learned, moves, ages, gives way or is refused is counted for each segment, by reason
+//!   ([`ForwardingTable::counters`], [`NeighborTable::counters`]), and told to who watches ([`ForwardingTable::watch`]).
 //! - The hash is keyed with a secret, a lookup looks at two cache lines of rows at most, and memory does not grow
 //!   beyond the caps, whatever is received.
 //!
 //! # Features
 //!
 //! - `std` (default): writers wait for each other by the lock of the system; without it they spin.
+//! - `serde`: all values in and out, a [`Snapshot`] among them. Numbers of segments, remotes and groups are numbers, addresses
+//!   text, and a number out of range or an address that is none is refused.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -65,8 +72,10 @@ extern crate std;
 mod ageing;
 mod buckets;
 mod burst;
+mod counters;
 mod dampening;
 mod destination;
+mod equal_cost;
 mod event;
 mod extents;
 mod fairness;
@@ -78,6 +87,7 @@ mod groups;
 mod hash;
 mod index;
 mod learn;
+mod multicast;
 mod neighbor;
 mod packed_address;
 mod page;
@@ -90,19 +100,26 @@ mod rows;
 mod schedules;
 mod segment;
 mod segment_id;
+#[cfg(feature = "serde")]
+mod serde_numbers;
 mod slot;
+mod snapshot;
 mod sync;
 mod value;
 
+pub use counters::SegmentCounters;
 pub use dampening::Dampening;
 pub use destination::Destination;
+pub use equal_cost::{EqualCostError, EqualCostId, EqualCostMember, EqualCostTable, FlowKey};
 pub use event::{Event, EventKind};
 pub use flood::FloodList;
 pub use flush::Flush;
 pub use forward::{ForwardingTable, InsertError, TableOptions};
 pub use learn::{Learn, NotLearned};
+pub use multicast::{MulticastGroup, MulticastGroups, MulticastGroupsFull, NotAGroup, Receivers, Unregistered};
 pub use neighbor::{
-    LearnNeighbor, Neighbor, NeighborError, NeighborRow, NeighborState, NeighborTable, NotLearnedNeighbor,
+    LearnNeighbor, Neighbor, NeighborCounters, NeighborError, NeighborRow, NeighborState, NeighborTable,
+    NotLearnedNeighbor,
 };
 pub use page::{Cursor, Row};
 pub use proxy::{Answer, PassReason, ProxyError};
@@ -110,6 +127,10 @@ pub use remote::{Remote, RemoteId, RemoteStatistics, RemoteTable, RemoteTableFul
 pub use row::{Forward, Origin, RowState};
 pub use segment::{NotLearnedCounters, SegmentOptions};
 pub use segment_id::SegmentId;
+pub use snapshot::{
+    NotRestored, Refused, RestoreError, RestoreLimits, Restored, Snapshot, SnapshotGroup, SnapshotRemote,
+    SnapshotSegment, Tables,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

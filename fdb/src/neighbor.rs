@@ -12,19 +12,30 @@ use overlay_types::MacAddr;
 use thiserror::Error;
 
 use crate::{
-    dampening::{Dampening, Moves, Verdict},
+    dampening::Moves,
     extents::{self, Extents},
     hash::KeyedHash,
     index::Index,
     packed_address::PackedAddress,
     proxy::Asked,
-    row::{Origin, key_of, mac_of},
+    row::Origin,
     segment_id::SegmentId,
-    sync::{AtomicU32, AtomicU64, Mutex, Ordering},
+    sync::{Mutex, Ordering},
 };
+
+mod counters;
+mod learn;
+mod record;
+
+pub(crate) use counters::Counted;
+pub use counters::NeighborCounters;
+use counters::{CountPlaces, CountsBySegment};
+pub use learn::{LearnNeighbor, NotLearnedNeighbor};
+use record::Record;
 
 /// Who says that an IP address has a MAC address. The greater one prevails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum NeighborState {
     /// ARP or Neighbor Discovery.
     Learned,
@@ -32,25 +43,6 @@ pub enum NeighborState {
     Registry,
     /// The configuration.
     Static,
-}
-
-impl NeighborState {
-    const fn to_bits(self) -> u64 {
-        match self {
-            Self::Learned => 1,
-            Self::Registry => 2,
-            Self::Static => 3,
-        }
-    }
-
-    const fn from_bits(bits: u64) -> Option<Self> {
-        match bits {
-            1 => Some(Self::Learned),
-            2 => Some(Self::Registry),
-            3 => Some(Self::Static),
-            _ => None,
-        }
-    }
 }
 
 impl From<Origin> for NeighborState {
@@ -64,6 +56,7 @@ impl From<Origin> for NeighborState {
 
 /// What is known of an IP address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Neighbor {
     /// The MAC address that has it.
     pub mac: MacAddr,
@@ -83,6 +76,7 @@ impl Neighbor {
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NeighborRow {
     /// The segment.
     pub segment: SegmentId,
@@ -90,6 +84,8 @@ pub struct NeighborRow {
     pub address: IpAddr,
     /// What is known of it.
     pub neighbor: Neighbor,
+    /// The time since it was last heard of, in whole seconds. `None` for a row that was not learned.
+    pub age: Option<Duration>,
 }
 
 /// Why a neighbour was not inserted.
@@ -116,105 +112,6 @@ pub enum NeighborError {
     },
 }
 
-/// What a packet taught of an IP address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum LearnNeighbor {
-    /// The address was not known.
-    New,
-    /// It was known to be there.
-    Refreshed,
-    /// It had another MAC address.
-    Moved {
-        /// Which one.
-        from: MacAddr,
-    },
-    /// It belongs to configuration or registry with another MAC address, and stays.
-    Owned {
-        /// Which one.
-        mac: MacAddr,
-    },
-    /// Nothing.
-    NotLearned(NotLearnedNeighbor),
-}
-
-/// Why nothing was learned of an IP address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum NotLearnedNeighbor {
-    /// Not the MAC address of a station, or not the IP address of a host.
-    #[error("not the address of a host")]
-    InvalidAddress,
-    /// Learned rows have their three quarters of the table.
-    #[error("the table is full")]
-    TableFull,
-    /// Two hosts have the address: it moved too often and is held where it is.
-    #[error("two hosts have the address")]
-    Duplicate {
-        /// `true` for the packet with which it began: the one to report.
-        began: bool,
-    },
-}
-
-/// One row, or a place for one.
-#[derive(Default)]
-struct Record {
-    /// `tag(12) v6(1) router(1) state(2) mac(48)`; a state of 0 is none. One word, changed in one store.
-    row: AtomicU64,
-    /// The key, which changes only while there is no row.
-    address: [AtomicU64; 2],
-    segment: AtomicU32,
-    /// The second when it was last heard of.
-    heard: AtomicU32,
-}
-
-const STATE: u32 = 48;
-const ROUTER: u64 = 1 << 50;
-const V6: u64 = 1 << 51;
-const TAG: u32 = 52;
-
-impl Record {
-    fn row(neighbor: Neighbor, address: IpAddr, tag: u64) -> u64 {
-        let router = if neighbor.router { ROUTER } else { 0 };
-        let v6 = if address.is_ipv6() { V6 } else { 0 };
-        tag << TAG | v6 | router | neighbor.state.to_bits() << STATE | key_of(neighbor.mac) >> 16
-    }
-
-    /// The row here with its key. `None` where there is none, and while the place changes hands.
-    fn read(&self) -> Option<(SegmentId, PackedAddress, Neighbor)> {
-        let row = self.row.load(Ordering::Acquire);
-        let words = [self.address[0].load(Ordering::Acquire), self.address[1].load(Ordering::Acquire)];
-        let segment = SegmentId::from_stored(self.segment.load(Ordering::Acquire));
-        if self.row.load(Ordering::Acquire) >> TAG != row >> TAG {
-            return None;
-        }
-        let state = NeighborState::from_bits(row >> STATE & 3)?;
-        let neighbor = Neighbor { mac: mac_of(row << 16 & !0xffff), state, router: row & ROUTER != 0 };
-        Some((segment, PackedAddress { words, v6: row & V6 != 0 }, neighbor))
-    }
-
-    fn tag(&self) -> u64 {
-        self.row.load(Ordering::Relaxed) >> TAG
-    }
-
-    fn fill(&self, segment: SegmentId, address: IpAddr, neighbor: Neighbor) {
-        let [high, low] = PackedAddress::from(address).words;
-        self.address[0].store(high, Ordering::Release);
-        self.address[1].store(low, Ordering::Release);
-        self.segment.store(segment.get(), Ordering::Release);
-        self.row.store(Self::row(neighbor, address, self.tag()), Ordering::Release);
-    }
-
-    fn set(&self, address: IpAddr, neighbor: Neighbor) {
-        self.row.store(Self::row(neighbor, address, self.tag()), Ordering::Release);
-    }
-
-    /// Empties the place, under another tag.
-    fn clear(&self) {
-        self.row.store((self.tag() + 1) << TAG, Ordering::Release);
-    }
-}
-
 /// What only writers need.
 #[derive(Default)]
 struct Writer {
@@ -226,6 +123,7 @@ struct Writer {
     moves: Moves,
     /// Where the sweep goes on.
     sweep: u32,
+    counted: CountPlaces,
 }
 
 /// Which MAC address has an IP address, for each segment.
@@ -250,6 +148,7 @@ pub struct NeighborTable {
     records: Extents<Record, 8>,
     writer: Mutex<Writer>,
     pub(crate) asked: Asked,
+    counts: CountsBySegment,
 }
 
 impl NeighborTable {
@@ -264,6 +163,7 @@ impl NeighborTable {
             records: Extents::default(),
             writer: Mutex::default(),
             asked: Asked::default(),
+            counts: CountsBySegment::default(),
         }
     }
 
@@ -311,78 +211,6 @@ impl NeighborTable {
             .ok_or(NeighborError::TableFull { max: self.max })
     }
 
-    /// Learns that an IP address has a MAC address, from ARP or Neighbor Discovery. `router` is the R flag where there is
-    /// one: without it a row keeps what it says.
-    ///
-    /// What is asked of the packet itself is the caller's affair, or that of [`learn_from_frame`](Self::learn_from_frame).
-    /// An address whose MAC address changes too often is two hosts' (RFC 9161 §3.7): it is held for a while as of
-    /// [`Dampening::default`], and reported as [`NotLearnedNeighbor::Duplicate`]. Learned rows take at most three quarters
-    /// of the table. A row that stays is written at most once per second, without a lock.
-    pub fn learn(
-        &self,
-        segment: SegmentId,
-        address: IpAddr,
-        mac: MacAddr,
-        router: Option<bool>,
-        now: Duration,
-    ) -> LearnNeighbor {
-        use LearnNeighbor::{NotLearned, Refreshed};
-        if !mac.is_unicast() || !is_host(address) {
-            return NotLearned(NotLearnedNeighbor::InvalidAddress);
-        }
-        if let Some((number, known)) = self.find(segment, address)
-            && known.mac == mac
-            && (known.state > NeighborState::Learned || router.is_none_or(|router| router == known.router))
-        {
-            self.hear(number, now);
-            return Refreshed;
-        }
-        let mut writer = self.writer.lock();
-        let before = self.owned_row(&writer, segment, address);
-        let known = before.map(|(_, known)| known);
-        let router = router.unwrap_or_else(|| known.is_some_and(|known| known.router));
-        let neighbor = Neighbor { mac, state: NeighborState::Learned, router };
-        let answer = match before {
-            None if writer.learned >= self.max - self.max / 4 => return NotLearned(NotLearnedNeighbor::TableFull),
-            None => LearnNeighbor::New,
-            Some((_, known)) if known.mac == mac => Refreshed,
-            Some((_, known)) if known.state > NeighborState::Learned => return LearnNeighbor::Owned { mac: known.mac },
-            Some((number, known)) => match writer.moves.judge(u64::from(number), Dampening::default(), now) {
-                Verdict::Move => LearnNeighbor::Moved { from: known.mac },
-                Verdict::Hold => return NotLearned(NotLearnedNeighbor::Duplicate { began: true }),
-                Verdict::Held => return NotLearned(NotLearnedNeighbor::Duplicate { began: false }),
-            },
-        };
-        if answer == Refreshed && known.is_some_and(|known| known.state > NeighborState::Learned) {
-            return Refreshed;
-        }
-        match self.put(&mut writer, segment, address, neighbor, before.map(|(number, _)| number), now) {
-            Some(()) => answer,
-            None => NotLearned(NotLearnedNeighbor::TableFull),
-        }
-    }
-
-    /// Takes learned rows away that were not heard of for `ageing`. One call looks at no more than `budget` places and
-    /// goes on where the last one ended. How many rows it aged.
-    pub fn age(&self, now: Duration, ageing: Duration, budget: usize) -> usize {
-        let mut writer = self.writer.lock();
-        let mut aged = 0;
-        for _ in 0..budget.min(writer.next as usize) {
-            let number = writer.sweep % writer.next;
-            writer.sweep = number + 1;
-            let Some((segment, address, neighbor)) = self.read(number) else { continue };
-            let heard = self.records.get(number as usize).map_or(0, |record| record.heard.load(Ordering::Relaxed));
-            let age = (now.as_secs() as u32).wrapping_sub(heard);
-            if neighbor.state == NeighborState::Learned && u64::from(age) >= ageing.as_secs() {
-                let address = address.unpack();
-                writer.rows.remove(&(segment, address));
-                self.give_back(&mut writer, segment, address, number);
-                aged += 1;
-            }
-        }
-        aged
-    }
-
     /// The row of a key under the lock.
     fn owned_row(&self, writer: &Writer, segment: SegmentId, address: IpAddr) -> Option<(u32, Neighbor)> {
         let number = *writer.rows.get(&(segment, address))?;
@@ -424,6 +252,7 @@ impl NeighborTable {
             writer.next += 1;
         }
         writer.learned += learned;
+        self.counts.open(&mut writer.counted, segment);
         writer.moves.forget(u64::from(number));
         writer.rows.insert((segment, address), number);
         Some(())
@@ -451,7 +280,7 @@ impl NeighborTable {
         before
     }
 
-    /// Removes all rows of a segment.
+    /// Removes all rows of a segment, and its counters.
     pub fn remove_segment(&self, segment: SegmentId) {
         let mut writer = self.writer.lock();
         let keys = writer.rows.range(Self::all_of(segment)).map(|(&(_, address), &number)| (address, number));
@@ -460,6 +289,7 @@ impl NeighborTable {
             writer.rows.remove(&(segment, address));
             self.give_back(&mut writer, segment, address, number);
         }
+        self.counts.close(&mut writer.counted, segment);
     }
 
     /// The number of rows of a segment.
@@ -477,14 +307,23 @@ impl NeighborTable {
     /// Up to `limit` rows after one (from the first on: `None`), in the order of segments and addresses, IPv4 first. The
     /// key of the last row of a page is where the next one begins.
     #[must_use]
-    pub fn page(&self, after: Option<(SegmentId, IpAddr)>, limit: usize) -> Vec<NeighborRow> {
+    pub fn page(&self, after: Option<(SegmentId, IpAddr)>, limit: usize, now: Duration) -> Vec<NeighborRow> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let writer = self.writer.lock();
         let rows = writer.rows.range((from, Bound::Unbounded)).take(limit);
         rows.filter_map(|(&(segment, address), &number)| {
-            self.read(number).map(|(_, _, neighbor)| NeighborRow { segment, address, neighbor })
+            let (_, _, neighbor) = self.read(number)?;
+            let age = (neighbor.state == NeighborState::Learned).then(|| self.age_of(number, now));
+            Some(NeighborRow { segment, address, neighbor, age })
         })
         .collect()
+    }
+
+    /// The time since a row was last heard of. None where another thread, whose time is a little later, has just heard.
+    fn age_of(&self, number: u32, now: Duration) -> Duration {
+        let heard = self.records.get(number as usize).map_or(0, |record| record.heard.load(Ordering::Relaxed));
+        let age = (now.as_secs() as u32).wrapping_sub(heard);
+        Duration::from_secs(if age > u32::MAX / 2 { 0 } else { age.into() })
     }
 
     fn all_of(segment: SegmentId) -> core::ops::RangeInclusive<(SegmentId, IpAddr)> {

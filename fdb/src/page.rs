@@ -17,6 +17,7 @@ use crate::{
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Row {
     /// The segment.
     pub segment: SegmentId,

@@ -12,7 +12,7 @@ use overlay_types::{EtherType, MacAddr};
 use thiserror::Error;
 
 use crate::{
-    neighbor::{LearnNeighbor, NeighborTable},
+    neighbor::{Counted, LearnNeighbor, NeighborTable},
     segment_id::SegmentId,
     sync::{AtomicU64, Ordering},
 };
@@ -40,6 +40,8 @@ impl Asked {
         let time = (u64::try_from(now.as_millis()).unwrap_or(u64::MAX) & Self::TIME).max(1);
         let before = place.load(Ordering::Relaxed);
         let age = time.wrapping_sub(before & Self::TIME) & Self::TIME;
+        // Another thread, whose time is a little later, may have asked just now.
+        let age = if age > Self::TIME / 2 { 0 } else { age };
         let same = before != 0 && before >> 40 == hash >> 40;
         if same && u128::from(age) < hold.as_millis() {
             return false;
@@ -53,6 +55,7 @@ impl Asked {
 /// What becomes of a frame that may ask for a MAC address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Answer {
     /// It goes where it would go anyway.
     PassOn(PassReason),
@@ -70,6 +73,7 @@ pub enum Answer {
 /// Why a frame is passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum PassReason {
     /// It asks for no address: no ARP request and no Neighbor Solicitation.
     NoQuestion,
@@ -79,6 +83,8 @@ pub enum PassReason {
     Announcement,
     /// It goes to one station: a host that makes sure that the other one is still there.
     Unicast,
+    /// Its source is a group address or zero: there is nobody to answer.
+    InvalidSource,
 }
 
 /// Why a frame that may ask for a MAC address can't be answered.
@@ -161,6 +167,27 @@ impl NeighborTable {
         now: Duration,
         hold: Duration,
     ) -> Result<Answer, ProxyError> {
+        let answer = self.answer_uncounted(segment, frame, reply, now, hold);
+        let counted = match answer {
+            Ok(Answer::PassOn(PassReason::NoQuestion)) | Err(ProxyError::BufferTooSmall { .. }) => return answer,
+            Ok(Answer::PassOn(_)) => Counted::PassedOn,
+            Ok(Answer::Reply { .. }) => Counted::Answered,
+            Ok(Answer::Flood) => Counted::Flooded,
+            Ok(Answer::Held) => Counted::Held,
+            Err(ProxyError::Malformed(_)) => Counted::Malformed,
+        };
+        self.count(segment, counted);
+        answer
+    }
+
+    fn answer_uncounted(
+        &self,
+        segment: SegmentId,
+        frame: &[u8],
+        reply: &mut [u8],
+        now: Duration,
+        hold: Duration,
+    ) -> Result<Answer, ProxyError> {
         let Some((ethernet, message)) = message(frame)? else { return Ok(Answer::PassOn(PassReason::NoQuestion)) };
         let (target, pass) = match &message {
             Message::Arp(arp) if arp.operation() != ArpOperation::REQUEST => (None, PassReason::NoQuestion),
@@ -175,6 +202,9 @@ impl NeighborTable {
             return Ok(Answer::PassOn(pass));
         };
         let asker = ethernet.source();
+        if !asker.is_unicast() {
+            return Ok(Answer::PassOn(PassReason::InvalidSource));
+        }
         // Who asks for what it has itself gets no answer from others.
         let Some(known) = self.lookup(segment, target).filter(|known| known.mac != asker) else {
             let (hash, _) = self.hash_of(segment, target);
@@ -201,7 +231,8 @@ impl NeighborTable {
         frame: &[u8],
         now: Duration,
     ) -> Result<Option<LearnNeighbor>, DecodeError> {
-        let Some((ethernet, message)) = message(frame)? else { return Ok(None) };
+        let message = message(frame).inspect_err(|_| self.count(segment, Counted::Malformed))?;
+        let Some((ethernet, message)) = message else { return Ok(None) };
         let binding: Option<(IpAddr, MacAddr, Option<bool>)> = match message {
             Message::Arp(arp) => arp.sender_binding().map(|(ip, mac)| (ip.into(), mac, None)),
             Message::Solicitation(it) => it.sender_binding().map(|(ip, mac)| (ip.into(), mac, None)),

@@ -51,6 +51,7 @@ impl fmt::Debug for RemoteId {
 
 /// Another VTEP: where to send to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Remote {
     /// Its address on the underlay.
     pub address: IpAddr,
@@ -70,6 +71,7 @@ impl Remote {
 
 /// What went to a remote and came from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RemoteStatistics {
     /// Packets sent to it.
     pub tx_packets: u64,
@@ -259,6 +261,25 @@ impl RemoteTable {
         Ok(id)
     }
 
+    /// A remote of a snapshot, with so many pins more. One that is known stays what it is.
+    pub(crate) fn restore(&self, remote: Remote, pins: u32, now: Duration) -> Result<RemoteId, RemoteTableFull> {
+        let mut writer = self.writer.lock();
+        let id = match self.known(&mut writer, remote.address) {
+            Some(id) => id,
+            None if pins > 0 => self.add(&mut writer, remote, millis(now), self.max)?,
+            None => self.add_unpinned(&mut writer, remote, now)?,
+        };
+        if let Some(record) = self.record(id).filter(|_| pins > 0) {
+            let before = record.pins.load(Ordering::Relaxed);
+            // No configuration comes near, and none can make it overflow.
+            record.pins.store(before.saturating_add(pins).min(u32::MAX / 2), Ordering::Relaxed);
+            if before == 0 {
+                writer.unpinned = writer.unpinned.saturating_sub(1);
+            }
+        }
+        Ok(id)
+    }
+
     /// Undoes one [`insert`](Self::insert). A remote that no one pins is forgotten by [`reclaim`](Self::reclaim).
     pub fn release(&self, id: RemoteId) {
         let mut writer = self.writer.lock();
@@ -289,11 +310,7 @@ impl RemoteTable {
             }
             return Ok(id);
         }
-        let max = self.max - self.max / 4;
-        if writer.unpinned >= max {
-            return Err(RemoteTableFull { max });
-        }
-        self.add(&mut writer, Remote::new(address), millis(now), max)
+        self.add_unpinned(&mut writer, Remote::new(address), now)
     }
 
     /// The number of an address. Takes no lock.
@@ -319,6 +336,11 @@ impl RemoteTable {
     #[inline]
     pub fn is_pinned(&self, id: RemoteId) -> bool {
         self.record(id).is_some_and(|record| record.pins.load(Ordering::Relaxed) != 0)
+    }
+
+    /// How many inserts hold a remote.
+    pub(crate) fn pins(&self, id: RemoteId) -> u32 {
+        self.record(id).map_or(0, |record| record.pins.load(Ordering::Relaxed))
     }
 
     /// Forgets remotes that no one pins, that were not heard for `idle`, and that `in_use` denies.
@@ -433,6 +455,15 @@ impl RemoteTable {
             return Some(RemoteId(number));
         }
         None
+    }
+
+    /// A new remote that packets brought.
+    fn add_unpinned(&self, writer: &mut Writer, remote: Remote, now: Duration) -> Result<RemoteId, RemoteTableFull> {
+        let max = self.max - self.max / 4;
+        if writer.unpinned >= max {
+            return Err(RemoteTableFull { max });
+        }
+        self.add(writer, remote, millis(now), max)
     }
 
     /// A new remote, without a pin.

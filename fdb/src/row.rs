@@ -8,6 +8,7 @@ use crate::{destination::Destination, remote::RemoteId, value::Value};
 
 /// Who says where a MAC address is. The greater one prevails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum RowState {
     /// A frame received from there. Moves and ages.
     Learned,
@@ -41,6 +42,7 @@ impl RowState {
 
 /// Who puts a row into the table by [`ForwardingTable::insert`](crate::ForwardingTable::insert).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Origin {
     /// The registry of the cluster.
     Registry,

@@ -14,6 +14,7 @@ use crate::{
 
 /// The rules of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SegmentOptions {
     /// How many learned rows it may have. Rows of configuration and registry don't count.
     pub max_learned: u32,
@@ -34,6 +35,7 @@ impl Default for SegmentOptions {
 /// Why frames of a segment taught the table nothing, counted since the segment exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NotLearnedCounters {
     /// There was no place, and no remote with more rows than the sender's to take one from.
     pub table_full: u64,
@@ -54,6 +56,7 @@ pub(crate) struct Counters {
     pub(crate) dampened: AtomicU64,
     pub(crate) invalid_mac: AtomicU64,
     pub(crate) owned: AtomicU64,
+    pub(crate) changes: crate::counters::Changes,
 }
 
 impl Counters {
@@ -67,6 +70,7 @@ impl Counters {
     }
 
     fn reset(&self) {
+        self.changes.reset();
         for counter in [&self.table_full, &self.dampened, &self.invalid_mac, &self.owned] {
             counter.store(0, Ordering::Relaxed);
         }

@@ -1,4 +1,10 @@
 //! The forwarding table against a map, under random operations with time.
+//!
+//! `PROPTEST_CASES` says how many sequences of up to 200 operations; a million operations are
+//!
+//! ```text
+//! PROPTEST_CASES=10000 cargo test --release -p fdb --test model
+//! ```
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,11 +12,12 @@ use std::{
 };
 
 use fdb::{
-    Cursor, Flush, Forward, ForwardingTable, InsertError, Learn, NotLearned, Origin, RemoteId, Row, RowState,
-    SegmentId, SegmentOptions, TableOptions,
+    Cursor, Flush, Forward, ForwardingTable, InsertError, Learn, NotLearned, NotRestored, Origin, Refused, RemoteId,
+    RestoreLimits, Row, RowState, SegmentCounters, SegmentId, SegmentOptions, TableOptions, Tables,
 };
 use overlay_types::MacAddr;
 use proptest::prelude::*;
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
 const SEGMENTS: u32 = 3;
 const REMOTES: u32 = 4;
@@ -18,39 +25,112 @@ const MAX_LEARNED_IN_ALL: usize = 20;
 
 #[derive(Clone, Debug)]
 enum Step {
-    AddSegment { segment: u32, max_learned: u32, ageing: Option<u64> },
-    RemoveSegment { segment: u32 },
-    Learn { segment: u32, mac: u8, remote: u32 },
-    ForgetLearned { segment: u32, mac: u8 },
-    Insert { segment: u32, mac: u8, remote: u32, registry: bool },
-    Remove { segment: u32, mac: u8 },
-    Withdraw { segment: u32, mac: u8, registry: bool },
-    Flush { segment: Option<u32>, remote: Option<u32>, learned_only: bool },
-    Pass { seconds: u64 },
-    Age { budget: usize },
+    AddSegment {
+        segment: u32,
+        max_learned: u32,
+        ageing: Option<u64>,
+    },
+    RemoveSegment {
+        segment: u32,
+    },
+    Learn {
+        segment: u32,
+        mac: u8,
+        remote: u32,
+    },
+    ForgetLearned {
+        segment: u32,
+        mac: u8,
+    },
+    Insert {
+        segment: u32,
+        mac: u8,
+        remote: u32,
+        registry: bool,
+    },
+    Remove {
+        segment: u32,
+        mac: u8,
+    },
+    Withdraw {
+        segment: u32,
+        mac: u8,
+        registry: bool,
+    },
+    Flush {
+        segment: Option<u32>,
+        remote: Option<u32>,
+        learned_only: bool,
+    },
+    Pass {
+        seconds: u64,
+    },
+    Age {
+        budget: usize,
+    },
     AgeAll,
+    /// The table goes, and another one is made of its snapshot.
+    Restart {
+        secret: [u8; 16],
+    },
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let (segment, mac, remote) = (0..SEGMENTS, 0..24u8, 0..REMOTES);
-    prop_oneof![
-        2 => (segment.clone(), prop_oneof![Just(0u32), Just(3), Just(8), Just(100)], proptest::option::of(1..40u64))
-            .prop_map(|(segment, max_learned, ageing)| Step::AddSegment { segment, max_learned, ageing }),
-        1 => segment.clone().prop_map(|segment| Step::RemoveSegment { segment }),
-        30 => (segment.clone(), mac.clone(), remote.clone())
-            .prop_map(|(segment, mac, remote)| Step::Learn { segment, mac, remote }),
-        3 => (segment.clone(), mac.clone()).prop_map(|(segment, mac)| Step::ForgetLearned { segment, mac }),
-        6 => (segment.clone(), mac.clone(), remote.clone(), any::<bool>())
-            .prop_map(|(segment, mac, remote, registry)| Step::Insert { segment, mac, remote, registry }),
-        3 => (segment.clone(), mac.clone()).prop_map(|(segment, mac)| Step::Remove { segment, mac }),
-        2 => (segment.clone(), mac, any::<bool>())
-            .prop_map(|(segment, mac, registry)| Step::Withdraw { segment, mac, registry }),
-        3 => (proptest::option::of(segment), proptest::option::of(remote), any::<bool>())
-            .prop_map(|(segment, remote, learned_only)| Step::Flush { segment, remote, learned_only }),
-        8 => (0..15u64).prop_map(|seconds| Step::Pass { seconds }),
-        4 => (0..64usize).prop_map(|budget| Step::Age { budget }),
-        2 => Just(Step::AgeAll),
-    ]
+/// What the next step is chosen by. The table and what it should be are in [`Pair`]: which of several rows gives way is the
+/// table's choice, and the model follows it.
+#[derive(Clone, Debug)]
+struct World {
+    secret: [u8; 16],
+    segments: BTreeSet<u32>,
+}
+
+impl ReferenceStateMachine for World {
+    type State = Self;
+    type Transition = Step;
+
+    fn init_state() -> BoxedStrategy<Self> {
+        any::<[u8; 16]>().prop_map(|secret| Self { secret, segments: BTreeSet::from([0, 1]) }).boxed()
+    }
+
+    fn transitions(world: &Self) -> BoxedStrategy<Step> {
+        let any_segment = 0..SEGMENTS;
+        let known: Vec<u32> = world.segments.iter().copied().collect();
+        // Mostly one that is there.
+        let segment = if known.is_empty() {
+            any_segment.clone().boxed()
+        } else {
+            prop_oneof![15 => proptest::sample::select(known), 1 => any_segment.clone()].boxed()
+        };
+        let (mac, remote) = (0..24u8, 0..REMOTES);
+        prop_oneof![
+            2 => (any_segment, prop_oneof![Just(0u32), Just(3), Just(8), Just(100)], proptest::option::of(1..40u64))
+                .prop_map(|(segment, max_learned, ageing)| Step::AddSegment { segment, max_learned, ageing }),
+            1 => segment.clone().prop_map(|segment| Step::RemoveSegment { segment }),
+            30 => (segment.clone(), mac.clone(), remote.clone())
+                .prop_map(|(segment, mac, remote)| Step::Learn { segment, mac, remote }),
+            3 => (segment.clone(), mac.clone()).prop_map(|(segment, mac)| Step::ForgetLearned { segment, mac }),
+            6 => (segment.clone(), mac.clone(), remote.clone(), any::<bool>())
+                .prop_map(|(segment, mac, remote, registry)| Step::Insert { segment, mac, remote, registry }),
+            3 => (segment.clone(), mac.clone()).prop_map(|(segment, mac)| Step::Remove { segment, mac }),
+            2 => (segment.clone(), mac, any::<bool>())
+                .prop_map(|(segment, mac, registry)| Step::Withdraw { segment, mac, registry }),
+            3 => (proptest::option::of(segment), proptest::option::of(remote), any::<bool>())
+                .prop_map(|(segment, remote, learned_only)| Step::Flush { segment, remote, learned_only }),
+            8 => (0..15u64).prop_map(|seconds| Step::Pass { seconds }),
+            4 => (0..64usize).prop_map(|budget| Step::Age { budget }),
+            2 => Just(Step::AgeAll),
+            1 => any::<[u8; 16]>().prop_map(|secret| Step::Restart { secret }),
+        ]
+        .boxed()
+    }
+
+    fn apply(mut world: Self, step: &Step) -> Self {
+        match step {
+            Step::AddSegment { segment, .. } => world.segments.insert(*segment),
+            Step::RemoveSegment { segment } => world.segments.remove(segment),
+            _ => false,
+        };
+        world
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,11 +140,12 @@ struct Entry {
     heard: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Segment {
     max_learned: u32,
     ageing: Option<u64>,
     rows: BTreeMap<u8, Entry>,
+    counters: SegmentCounters,
 }
 
 impl Segment {
@@ -146,6 +227,7 @@ impl Pair {
         };
         if mac < 2 {
             assert_eq!(answer, Learn::NotLearned(NotLearned::InvalidMac));
+            model.counters.not_learned.invalid_mac += 1;
             return;
         }
         match before {
@@ -155,9 +237,11 @@ impl Pair {
             }
             Some(row) if row.state != RowState::Learned => {
                 assert_eq!(answer, Learn::Owned { to: remote_id(row.remote).into() });
+                model.counters.not_learned.owned += 1;
             }
             Some(row) => {
                 assert_eq!(answer, Learn::Moved { from: remote_id(row.remote) });
+                model.counters.moved += 1;
                 model.rows.insert(mac, entry);
             }
             None => {
@@ -176,8 +260,10 @@ impl Pair {
                 }
                 if refused {
                     assert_eq!(answer, Learn::NotLearned(NotLearned::TableFull));
+                    model.counters.not_learned.table_full += 1;
                 } else {
                     assert_eq!(answer, Learn::New);
+                    model.counters.learned += 1;
                     model.rows.insert(mac, entry);
                 }
             }
@@ -218,8 +304,8 @@ impl Pair {
             Step::AddSegment { segment, max_learned, ageing } => {
                 let options = SegmentOptions { max_learned, ageing: ageing.map(Duration::from_secs), dampening: None };
                 self.table.add_segment(segment_id(segment), options);
-                let rows = self.model.remove(&segment).map(|segment| segment.rows).unwrap_or_default();
-                self.model.insert(segment, Segment { max_learned, ageing, rows });
+                let segment = self.model.entry(segment).or_default();
+                (segment.max_learned, segment.ageing) = (max_learned, ageing);
             }
             Step::RemoveSegment { segment } => {
                 self.table.remove_segment(segment_id(segment));
@@ -230,7 +316,9 @@ impl Pair {
                 let row = self.row(segment, mac).filter(|row| row.state == RowState::Learned);
                 assert_eq!(self.table.forget_learned(segment_id(segment), mac_addr(mac)), row.is_some());
                 if row.is_some() {
-                    self.model.get_mut(&segment).unwrap().rows.remove(&mac);
+                    let model = self.model.get_mut(&segment).unwrap();
+                    model.rows.remove(&mac);
+                    model.counters.forgotten += 1;
                 }
             }
             Step::Insert { segment, mac, remote, registry } => self.insert(segment, mac, remote, registry),
@@ -267,6 +355,7 @@ impl Pair {
                     for mac in old {
                         if table.lookup(segment_id(id), mac_addr(mac)).is_none() {
                             model.rows.remove(&mac);
+                            model.counters.aged += 1;
                             gone += 1;
                         }
                     }
@@ -283,12 +372,50 @@ impl Pair {
                         model.rows.iter().filter(|(_, row)| model.aged(row, now)).map(|(&mac, _)| mac).collect();
                     for mac in old {
                         model.rows.remove(&mac);
+                        model.counters.aged += 1;
                     }
                 }
                 let after: usize = self.model.values().map(|model| model.rows.len()).sum();
                 assert_eq!(aged, before - after);
             }
+            Step::Restart { secret } => self.restart(secret),
         }
+    }
+
+    fn restart(&mut self, secret: [u8; 16]) {
+        let snapshot = Tables::new(&self.table).snapshot(self.now());
+        self.table = ForwardingTable::new(options(secret));
+        let restored = Tables::new(&self.table).restore(&snapshot, RestoreLimits::default(), self.now()).unwrap();
+        let (mut aged, now) = (0, self.now);
+        for (&id, model) in &mut self.model {
+            let old: Vec<u8> = model.rows.iter().filter(|(_, row)| model.aged(row, now)).map(|(&mac, _)| mac).collect();
+            aged += old.len();
+            for mac in old {
+                model.rows.remove(&mac);
+            }
+            // Those for which there is no place any more: none that stays is older.
+            let refused = restored.refused.iter().filter_map(|refused| match refused {
+                Refused::Row { row, reason: NotRestored::TableFull } if row.segment == segment_id(id) => Some(row),
+                _ => None,
+            });
+            let mut youngest = None;
+            for row in refused {
+                let [.., mac] = row.mac.octets();
+                assert_eq!(model.rows.remove(&mac).map(|row| row.state), Some(RowState::Learned));
+                youngest = youngest.min(row.age).or(row.age);
+            }
+            let learned = model.rows.values().filter(|row| row.state == RowState::Learned);
+            assert!(
+                learned.map(|row| row.heard).min().is_none_or(|heard| {
+                    youngest.is_none_or(|youngest| Duration::from_secs(now - heard) <= youngest)
+                })
+            );
+            model.counters = SegmentCounters::default();
+            model.counters.learned = model.learned() as u64;
+        }
+        let rows: usize = self.model.values().map(|model| model.rows.len()).sum();
+        assert_eq!((restored.rows, restored.aged, restored.kept), (rows, aged, 0));
+        assert_eq!(restored.rows + restored.aged + restored.refused.len(), snapshot.rows.len());
     }
 
     fn compare(&self) {
@@ -300,6 +427,8 @@ impl Pair {
             let model = self.model.get(&segment);
             assert_eq!(self.table.len(segment_id(segment)), model.map_or(0, |model| model.rows.len()));
             assert_eq!(self.table.learned_len(segment_id(segment)), model.map_or(0, Segment::learned));
+            let counters = model.map_or_else(SegmentCounters::default, |model| model.counters);
+            assert_eq!(self.table.counters(segment_id(segment)), counters);
         }
         let expected: Vec<Row> = self
             .model
@@ -338,20 +467,47 @@ fn evict(table: &ForwardingTable, segment: u32, model: &mut Segment, newcomer: u
     let victims = model.victims(newcomer);
     let gone = victims.iter().find(|&&mac| table.lookup(segment_id(segment), mac_addr(mac)).is_none());
     assert_eq!(gone.is_some(), !victims.is_empty(), "of {victims:?} none is gone");
+    model.counters.evicted += u64::from(gone.is_some());
     gone.is_some_and(|mac| model.rows.remove(mac).is_some())
 }
 
-proptest! {
-    #[test]
-    fn equals_a_map(secret: [u8; 16], steps in proptest::collection::vec(step(), 0..200)) {
-        let options = TableOptions { secret, max_learned: MAX_LEARNED_IN_ALL };
-        let mut pair = Pair { table: ForwardingTable::new(options), model: BTreeMap::new(), now: 0 };
-        for segment in 0..2 {
+fn options(secret: [u8; 16]) -> TableOptions {
+    TableOptions { secret, max_learned: MAX_LEARNED_IN_ALL }
+}
+
+impl StateMachineTest for Pair {
+    type SystemUnderTest = Self;
+    type Reference = World;
+
+    fn init_test(world: &World) -> Self {
+        let mut pair = Self { table: ForwardingTable::new(options(world.secret)), model: BTreeMap::new(), now: 0 };
+        for &segment in &world.segments {
             pair.apply(&Step::AddSegment { segment, max_learned: 12, ageing: Some(20) });
         }
-        for step in steps {
-            pair.apply(&step);
-            pair.compare();
-        }
+        pair
     }
+
+    fn apply(mut pair: Self, _: &World, step: Step) -> Self {
+        Self::apply(&mut pair, &step);
+        pair
+    }
+
+    fn check_invariants(pair: &Self, world: &World) {
+        assert!(pair.table.segments().into_iter().eq(world.segments.iter().map(|&segment| segment_id(segment))));
+        pair.compare();
+    }
+}
+
+/// Some seconds' worth of cases, unless `PROPTEST_CASES` says how many.
+fn config() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { 64 };
+    ProptestConfig { cases, ..config }
+}
+
+prop_state_machine! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn equals_a_map(sequential 1..200 => Pair);
 }

@@ -1,7 +1,13 @@
 //! The neighbour table: against a map, and as a proxy for ARP and Neighbor Discovery.
+//!
+//! `PROPTEST_CASES` says how many sequences of up to 200 operations; a million operations are
+//!
+//! ```text
+//! PROPTEST_CASES=10000 cargo test --release -p fdb --test neighbors
+//! ```
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
@@ -12,12 +18,16 @@ use ether_wire::{
     nd::{self, NeighborAdvertisement, NeighborSolicitation},
 };
 use fdb::{
-    Answer, LearnNeighbor, Neighbor, NeighborError, NeighborState, NeighborTable, NotLearnedNeighbor, Origin,
-    PassReason, ProxyError, SegmentId,
+    Answer, LearnNeighbor, Neighbor, NeighborCounters, NeighborError, NeighborRow, NeighborState, NeighborTable,
+    NotLearnedNeighbor, Origin, PassReason, ProxyError, SegmentId,
 };
 use overlay_types::MacAddr;
 use proptest::prelude::*;
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
+const SEGMENTS: u32 = 3;
+/// One more than the largest number of an address.
+const IPS: u8 = 12;
 const HOLD: Duration = Duration::from_millis(500);
 
 fn mac(number: u8) -> MacAddr {
@@ -40,133 +50,274 @@ fn segment(number: u32) -> SegmentId {
     SegmentId::new(number).unwrap()
 }
 
+const MAX: u32 = 16;
+const AGEING: u64 = 300;
+
 #[derive(Clone, Debug)]
 enum Step {
     Learn { segment: u32, ip: u8, mac: u8, router: Option<bool> },
+    LearnInvalid { segment: u32, ip: u8 },
     Insert { segment: u32, ip: u8, mac: u8, registry: bool },
     Remove { segment: u32, ip: u8 },
     RemoveSegment { segment: u32 },
-    Pass { seconds: u64 },
+    Ask { segment: u32, asker: u8, target: u8 },
+    Pass { millis: u64 },
     Age,
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let (segment, ip, mac) = (0..3u32, 1..12u8, 1..5u8);
-    prop_oneof![
-        8 => (segment.clone(), ip.clone(), mac.clone(), any::<Option<bool>>())
-            .prop_map(|(segment, ip, mac, router)| Step::Learn { segment, ip, mac, router }),
-        3 => (segment.clone(), ip.clone(), mac, any::<bool>())
-            .prop_map(|(segment, ip, mac, registry)| Step::Insert { segment, ip, mac, registry }),
-        2 => (segment.clone(), ip).prop_map(|(segment, ip)| Step::Remove { segment, ip }),
-        1 => segment.prop_map(|segment| Step::RemoveSegment { segment }),
-        3 => (0..300u64).prop_map(|seconds| Step::Pass { seconds }),
-        1 => Just(Step::Age),
-    ]
+/// What the next step is chosen by: the secret, and the rows that may be there.
+#[derive(Clone, Debug)]
+struct World {
+    secret: [u8; 16],
+    rows: BTreeSet<(u32, u8)>,
 }
 
-const MAX: u32 = 16;
+impl ReferenceStateMachine for World {
+    type State = Self;
+    type Transition = Step;
 
-proptest! {
-    #[test]
-    fn equals_a_map(secret: [u8; 16], steps in proptest::collection::vec(step(), 0..200)) {
-        let table = NeighborTable::new(secret, MAX);
-        let mut model: BTreeMap<(u32, u8), (Neighbor, u64)> = BTreeMap::new();
-        let mut now = 0u64;
-        for step in steps {
-            let time = Duration::from_secs(now);
-            let learned = model.values().filter(|(row, _)| row.state == NeighborState::Learned).count();
-            match step {
-                Step::Learn { segment: s, ip: i, mac: m, router } => {
-                    let answer = table.learn(segment(s), ip(i), mac(m), router, time);
-                    let before = model.get(&(s, i)).map(|&(row, _)| row);
-                    let new = Neighbor {
-                        mac: mac(m),
-                        state: NeighborState::Learned,
-                        router: router.unwrap_or_else(|| before.is_some_and(|row| row.router)),
-                    };
-                    let full = learned >= 12 || model.len() >= MAX as usize;
-                    match before {
-                        None if full => {
-                            prop_assert_eq!(answer, LearnNeighbor::NotLearned(NotLearnedNeighbor::TableFull));
-                        }
-                        None => {
-                            prop_assert_eq!(answer, LearnNeighbor::New);
-                            model.insert((s, i), (new, now));
-                        }
-                        Some(row) if row.mac == mac(m) => {
-                            prop_assert_eq!(answer, LearnNeighbor::Refreshed);
-                            let kept = if row.state == NeighborState::Learned { new } else { row };
-                            model.insert((s, i), (kept, now));
-                        }
-                        Some(row) if row.state != NeighborState::Learned => {
-                            prop_assert_eq!(answer, LearnNeighbor::Owned { mac: row.mac });
-                        }
-                        // How long it is held is the affair of its own test.
-                        Some(row) => match answer {
-                            LearnNeighbor::NotLearned(NotLearnedNeighbor::Duplicate { .. }) => {}
-                            answer => {
-                                prop_assert_eq!(answer, LearnNeighbor::Moved { from: row.mac });
-                                model.insert((s, i), (new, now));
-                            }
-                        },
-                    }
-                }
-                Step::Insert { segment: s, ip: i, mac: m, registry } => {
-                    let origin = if registry { Origin::Registry } else { Origin::Static };
-                    let new = Neighbor::new(mac(m), origin);
-                    let answer = table.insert(segment(s), ip(i), new);
-                    match model.get(&(s, i)).map(|&(row, _)| row) {
-                        Some(row) if row.state > new.state => {
-                            prop_assert_eq!(answer, Err(NeighborError::OwnedByHigher { mac: row.mac }));
-                        }
-                        None if model.len() >= MAX as usize => {
-                            prop_assert_eq!(answer, Err(NeighborError::TableFull { max: MAX }));
-                        }
-                        before => {
-                            prop_assert_eq!(answer, Ok(before));
-                            model.insert((s, i), (new, now));
-                        }
-                    }
-                }
-                Step::Remove { segment: s, ip: i } => {
-                    let expected = model.remove(&(s, i)).map(|(row, _)| row);
-                    prop_assert_eq!(table.remove(segment(s), ip(i)), expected);
-                }
-                Step::RemoveSegment { segment: s } => {
-                    table.remove_segment(segment(s));
-                    model.retain(|&(other, _), _| other != s);
-                }
-                Step::Pass { seconds } => now += seconds,
-                Step::Age => {
-                    let before = model.len();
-                    model.retain(|_, (row, heard)| row.state != NeighborState::Learned || now - *heard < 300);
-                    let aged = table.age(time, Duration::from_secs(300), usize::MAX);
-                    prop_assert_eq!(aged, before - model.len());
-                }
+    fn init_state() -> BoxedStrategy<Self> {
+        any::<[u8; 16]>().prop_map(|secret| Self { secret, rows: BTreeSet::new() }).boxed()
+    }
+
+    fn transitions(world: &Self) -> BoxedStrategy<Step> {
+        let (segment, mac) = (0..SEGMENTS, 1..5u8);
+        let new = (segment.clone(), 1..IPS);
+        let known: Vec<(u32, u8)> = world.rows.iter().copied().collect();
+        // As often one that is there.
+        let row =
+            if known.is_empty() { new.boxed() } else { prop_oneof![proptest::sample::select(known), new].boxed() };
+        prop_oneof![
+            8 => (row.clone(), mac.clone(), any::<Option<bool>>())
+                .prop_map(|((segment, ip), mac, router)| Step::Learn { segment, ip, mac, router }),
+            1 => row.clone().prop_map(|(segment, ip)| Step::LearnInvalid { segment, ip }),
+            3 => (row.clone(), mac.clone(), any::<bool>())
+                .prop_map(|((segment, ip), mac, registry)| Step::Insert { segment, ip, mac, registry }),
+            2 => row.clone().prop_map(|(segment, ip)| Step::Remove { segment, ip }),
+            1 => segment.prop_map(|segment| Step::RemoveSegment { segment }),
+            4 => (row, mac).prop_map(|((segment, target), asker)| Step::Ask { segment, asker, target }),
+            3 => prop_oneof![0..1000u64, 0..300_000u64].prop_map(|millis| Step::Pass { millis }),
+            1 => Just(Step::Age),
+        ]
+        .boxed()
+    }
+
+    fn apply(mut world: Self, step: &Step) -> Self {
+        match *step {
+            Step::Learn { segment, ip, .. } | Step::Insert { segment, ip, .. } => {
+                world.rows.insert((segment, ip));
             }
-            for s in 0..3 {
-                for i in 1..12 {
-                    let expected = model.get(&(s, i)).map(|&(row, _)| row);
-                    prop_assert_eq!(table.lookup(segment(s), ip(i)), expected);
-                }
-                prop_assert_eq!(table.len(segment(s)), model.keys().filter(|&&(other, _)| other == s).count());
+            Step::Remove { segment, ip } => {
+                world.rows.remove(&(segment, ip));
             }
-            let mut rows = Vec::new();
-            loop {
-                let page = table.page(rows.last().map(|row: &fdb::NeighborRow| (row.segment, row.address)), 3);
-                if page.is_empty() {
-                    break;
-                }
-                rows.extend(page);
+            Step::RemoveSegment { segment } => world.rows.retain(|&(other, _)| other != segment),
+            _ => {}
+        }
+        world
+    }
+}
+
+/// The table, and what it should be.
+struct Pair {
+    table: NeighborTable,
+    rows: BTreeMap<(u32, u8), (Neighbor, u64)>,
+    counters: [NeighborCounters; SEGMENTS as usize],
+    millis: u64,
+}
+
+impl Pair {
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.millis)
+    }
+
+    fn learn(&mut self, s: u32, i: u8, m: u8, router: Option<bool>) {
+        let answer = self.table.learn(segment(s), ip(i), mac(m), router, self.now());
+        let learned = self.rows.values().filter(|(row, _)| row.state == NeighborState::Learned).count();
+        let before = self.rows.get(&(s, i)).map(|&(row, _)| row);
+        let new = Neighbor {
+            mac: mac(m),
+            state: NeighborState::Learned,
+            router: router.unwrap_or_else(|| before.is_some_and(|row| row.router)),
+        };
+        let (second, counters) = (self.millis / 1000, &mut self.counters[s as usize]);
+        match before {
+            None if learned >= 12 || self.rows.len() >= MAX as usize => {
+                assert_eq!(answer, LearnNeighbor::NotLearned(NotLearnedNeighbor::TableFull));
+                counters.table_full += 1;
             }
-            let mut expected: Vec<_> =
-                model.iter().map(|(&(s, i), &(row, _))| (segment(s), ip(i), row)).collect();
-            expected.sort_by_key(|&(segment, address, _)| (segment, address));
-            let rows: Vec<_> = rows.into_iter().map(|row| (row.segment, row.address, row.neighbor)).collect();
-            prop_assert_eq!(rows, expected);
+            None => {
+                assert_eq!(answer, LearnNeighbor::New);
+                counters.learned += 1;
+                self.rows.insert((s, i), (new, second));
+            }
+            Some(row) if row.mac == mac(m) => {
+                assert_eq!(answer, LearnNeighbor::Refreshed);
+                let kept = if row.state == NeighborState::Learned { new } else { row };
+                self.rows.insert((s, i), (kept, second));
+            }
+            Some(row) if row.state != NeighborState::Learned => {
+                assert_eq!(answer, LearnNeighbor::Owned { mac: row.mac });
+                counters.owned += 1;
+            }
+            // How long it is held is the affair of its own test.
+            Some(row) => match answer {
+                LearnNeighbor::NotLearned(NotLearnedNeighbor::Duplicate { began }) => {
+                    counters.duplicate += 1;
+                    counters.duplicates_began += u64::from(began);
+                }
+                answer => {
+                    assert_eq!(answer, LearnNeighbor::Moved { from: row.mac });
+                    counters.moved += 1;
+                    self.rows.insert((s, i), (new, second));
+                }
+            },
         }
     }
 
+    fn insert(&mut self, s: u32, i: u8, m: u8, registry: bool) {
+        let new = Neighbor::new(mac(m), if registry { Origin::Registry } else { Origin::Static });
+        let answer = self.table.insert(segment(s), ip(i), new);
+        match self.rows.get(&(s, i)).map(|&(row, _)| row) {
+            Some(row) if row.state > new.state => {
+                assert_eq!(answer, Err(NeighborError::OwnedByHigher { mac: row.mac }));
+            }
+            None if self.rows.len() >= MAX as usize => {
+                assert_eq!(answer, Err(NeighborError::TableFull { max: MAX }));
+            }
+            before => {
+                assert_eq!(answer, Ok(before));
+                self.rows.insert((s, i), (new, self.millis / 1000));
+            }
+        }
+    }
+
+    /// A question for an address, by ARP or by Neighbor Solicitation.
+    fn ask(&mut self, s: u32, asker: u8, target: u8) {
+        let frame: Vec<u8> = match ip(target) {
+            IpAddr::V4(address) => ArpPacket::request(mac(asker), v4(100), address).to_frame(MacAddr::BROADCAST).into(),
+            IpAddr::V6(address) => {
+                let group = nd::solicited_node(address);
+                let to = (nd::multicast_mac(group), group);
+                NeighborSolicitation::new(address).to_frame((mac(asker), v6(100)), to).unwrap().into()
+            }
+        };
+        let mut reply = [0; NeighborTable::REPLY_LEN];
+        let answer = self.table.answer(segment(s), &frame, &mut reply, self.now(), HOLD).unwrap();
+        let counters = &mut self.counters[s as usize];
+        match self.rows.get(&(s, target)).filter(|(row, _)| row.mac != mac(asker)) {
+            Some((row, _)) => {
+                assert!(matches!(answer, Answer::Reply { .. }));
+                assert_eq!((&reply[..6], &reply[6..12]), (&mac(asker).octets()[..], &row.mac.octets()[..]));
+                counters.answered += 1;
+            }
+            // When it is held is the affair of its own test.
+            None if answer == Answer::Held => counters.held += 1,
+            None => {
+                assert_eq!(answer, Answer::Flood);
+                counters.flooded += 1;
+            }
+        }
+    }
+
+    fn age(&mut self) {
+        let second = self.millis / 1000;
+        let is_old = |row: &Neighbor, heard: u64| row.state == NeighborState::Learned && second - heard >= AGEING;
+        for (&(s, _), &(row, heard)) in &self.rows {
+            self.counters[s as usize].aged += u64::from(is_old(&row, heard));
+        }
+        let before = self.rows.len();
+        self.rows.retain(|_, (row, heard)| !is_old(row, *heard));
+        let aged = self.table.age(self.now(), Duration::from_secs(AGEING), usize::MAX);
+        assert_eq!(aged, before - self.rows.len());
+    }
+
+    fn compare(&self) {
+        for s in 0..SEGMENTS {
+            for i in 1..IPS {
+                let expected = self.rows.get(&(s, i)).map(|&(row, _)| row);
+                assert_eq!(self.table.lookup(segment(s), ip(i)), expected);
+            }
+            assert_eq!(self.table.len(segment(s)), self.rows.keys().filter(|&&(other, _)| other == s).count());
+            assert_eq!(self.table.counters(segment(s)), self.counters[s as usize]);
+        }
+        let mut rows: Vec<NeighborRow> = Vec::new();
+        loop {
+            let page = self.table.page(rows.last().map(|row| (row.segment, row.address)), 3, self.now());
+            if page.is_empty() {
+                break;
+            }
+            rows.extend(page);
+        }
+        let row = |(&(s, i), &(neighbor, heard)): (&(u32, u8), &(Neighbor, u64))| NeighborRow {
+            segment: segment(s),
+            address: ip(i),
+            neighbor,
+            age: (neighbor.state == NeighborState::Learned).then(|| Duration::from_secs(self.millis / 1000 - heard)),
+        };
+        let mut expected: Vec<NeighborRow> = self.rows.iter().map(row).collect();
+        expected.sort_by_key(|row| (row.segment, row.address));
+        assert_eq!(rows, expected);
+    }
+}
+
+impl StateMachineTest for Pair {
+    type SystemUnderTest = Self;
+    type Reference = World;
+
+    fn init_test(world: &World) -> Self {
+        let table = NeighborTable::new(world.secret, MAX);
+        for s in 0..SEGMENTS {
+            table.add_segment(segment(s));
+        }
+        Self { table, rows: BTreeMap::new(), counters: Default::default(), millis: 0 }
+    }
+
+    fn apply(mut pair: Self, _: &World, step: Step) -> Self {
+        match step {
+            Step::Learn { segment, ip, mac, router } => pair.learn(segment, ip, mac, router),
+            Step::LearnInvalid { segment: s, ip: i } => {
+                let answer = pair.table.learn(segment(s), ip(i), MacAddr::BROADCAST, None, pair.now());
+                assert_eq!(answer, LearnNeighbor::NotLearned(NotLearnedNeighbor::InvalidAddress));
+                pair.counters[s as usize].invalid_address += 1;
+            }
+            Step::Insert { segment, ip, mac, registry } => pair.insert(segment, ip, mac, registry),
+            Step::Remove { segment: s, ip: i } => {
+                let expected = pair.rows.remove(&(s, i)).map(|(row, _)| row);
+                assert_eq!(pair.table.remove(segment(s), ip(i)), expected);
+            }
+            Step::RemoveSegment { segment: s } => {
+                pair.table.remove_segment(segment(s));
+                pair.table.add_segment(segment(s));
+                pair.rows.retain(|&(other, _), _| other != s);
+                pair.counters[s as usize] = NeighborCounters::default();
+            }
+            Step::Ask { segment, asker, target } => pair.ask(segment, asker, target),
+            Step::Pass { millis } => pair.millis += millis,
+            Step::Age => pair.age(),
+        }
+        pair
+    }
+
+    fn check_invariants(pair: &Self, _: &World) {
+        pair.compare();
+    }
+}
+
+/// Some seconds' worth of cases, unless `PROPTEST_CASES` says how many.
+fn config() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { 64 };
+    ProptestConfig { cases, ..config }
+}
+
+prop_state_machine! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn equals_a_map(sequential 1..200 => Pair);
+}
+
+proptest! {
     #[test]
     fn any_frame_is_answered(bytes: Vec<u8>, kind in 0..3u8) {
         let table = NeighborTable::new([7; 16], MAX);
@@ -226,6 +377,10 @@ fn arp_is_answered_from_the_table() {
     assert_eq!(answer(&response.to_frame(MacAddr::BROADCAST)).0, pass(PassReason::NoQuestion));
     assert_eq!(answer(&[0; 60]).0, pass(PassReason::NoQuestion));
 
+    let mut from_a_group = question.to_frame(MacAddr::BROADCAST);
+    from_a_group[6] |= 1;
+    assert_eq!(answer(&from_a_group).0, pass(PassReason::InvalidSource));
+
     let mut malformed = question.to_frame(MacAddr::BROADCAST);
     malformed[18] = 8;
     assert!(matches!(answer(&malformed).0, Err(ProxyError::Malformed(_))));
@@ -247,6 +402,18 @@ fn an_unknown_target_is_flooded_once() {
     assert_eq!(ask(2, 8, 499), Answer::Flood);
     assert_eq!(ask(3, 9, 501), Answer::Flood);
     assert_eq!(ask(4, 9, 600), Answer::Held);
+    // A thread whose time is a little behind.
+    assert_eq!(ask(5, 9, 499), Answer::Held);
+}
+
+#[test]
+fn a_neighbour_heard_of_later_than_now_is_young() {
+    let table = NeighborTable::new([7; 16], MAX);
+    assert_eq!(table.learn(segment(1), ip(2), mac(1), None, Duration::from_secs(101)), LearnNeighbor::New);
+    let now = Duration::from_secs(100);
+    assert_eq!(table.age(now, Duration::from_secs(300), usize::MAX), 0);
+    assert_eq!(table.page(None, 1, now)[0].age, Some(Duration::ZERO));
+    assert_eq!(table.age(Duration::from_secs(401), Duration::from_secs(300), usize::MAX), 1);
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::{
 };
 
 use fdb::{
-    Cursor, Flush, ForwardingTable, Learn, Origin, Remote, RemoteId, RemoteTable, RowState, SegmentId, SegmentOptions,
-    TableOptions,
+    Cursor, EqualCostMember, EqualCostTable, Flush, ForwardingTable, Learn, Origin, Remote, RemoteId, RemoteTable,
+    RestoreLimits, RowState, SegmentId, SegmentOptions, TableOptions, Tables,
 };
 use overlay_types::MacAddr;
 
@@ -158,4 +158,89 @@ fn remotes_come_and_go_under_readers() {
         reader.join().unwrap();
     });
     assert!(remotes.ids().len() < 20);
+}
+
+#[test]
+fn a_snapshot_under_traffic_is_consistent() {
+    let table = ForwardingTable::new(TableOptions::new([5; 16]));
+    let remotes = RemoteTable::new([5; 16], 64);
+    let blue = SegmentId::new(42).unwrap();
+    table.add_segment(blue, SegmentOptions { dampening: None, ..SegmentOptions::default() });
+    let address = |number: u32| std::net::IpAddr::V4(std::net::Ipv4Addr::from_bits(0x0a00_0000 + number));
+    for number in 0..100 {
+        let id = remotes.insert(Remote::new(address(number % 10))).unwrap();
+        table.insert(blue, mac(number), id, Origin::Static, Duration::ZERO).unwrap();
+    }
+    let tables = Tables { remotes: Some(&remotes), ..Tables::new(&table) };
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let snapshot = tables.snapshot(Duration::ZERO);
+                let found: BTreeSet<_> = snapshot.rows.iter().map(|row| row.mac).collect();
+                assert_eq!(found.len(), snapshot.rows.len());
+                assert!((0..100).all(|number| found.contains(&mac(number))));
+                // Whatever numbers remotes had when: a station is at the remote of its own number.
+                for row in &snapshot.rows {
+                    let remote = snapshot.remotes.iter().find(|remote| Some(remote.id) == row.to.remote()).unwrap();
+                    let [.., high, low] = row.mac.octets();
+                    let number = u32::from(high) << 8 | u32::from(low);
+                    let expected = if number < 100 { number % 10 } else { number };
+                    assert_eq!(remote.remote.address, address(expected));
+                }
+                let (there, others) = (ForwardingTable::new(TableOptions::new([6; 16])), RemoteTable::new([6; 16], 64));
+                let restored = Tables { remotes: Some(&others), ..Tables::new(&there) }
+                    .restore(&snapshot, RestoreLimits::default(), Duration::ZERO)
+                    .unwrap();
+                assert_eq!((restored.rows, restored.refused), (snapshot.rows.len(), vec![]));
+            }
+        });
+        for round in 0..20_000u32 {
+            let (number, now) = (1000 + round % 5000, Duration::from_secs(u64::from(round)));
+            let id = remotes.intern(address(number), now).unwrap();
+            let _ = table.learn(blue, mac(number), id, now);
+            table.flush(Flush { remote: (round % 3 == 0).then_some(id), learned_only: true, ..Flush::default() });
+            table.age(now, 4096);
+            remotes.reclaim(now, Duration::from_secs(1), |id| table.remote_in_use(id));
+        }
+        done.store(true, Ordering::Relaxed);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn flows_stay_with_members_that_stay() {
+    let table = EqualCostTable::new(4);
+    let all: Vec<EqualCostMember> = (0..8).map(|number| EqualCostMember::new(remote(number))).collect();
+    let group = table.insert(&all).unwrap();
+    let firm: Vec<u32> =
+        (0..4000u32).filter(|&flow| table.choose(group, flow).is_some_and(|chosen| chosen.get() < 4)).collect();
+    let chosen: Vec<_> = firm.iter().map(|&flow| table.choose(group, flow)).collect();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                // Only members 4 to 7 come and go, one by one, and never all of them are gone.
+                for flow in 0..4000u32 {
+                    assert!(table.choose(group, flow).is_some_and(|chosen| chosen.get() < 8));
+                }
+            }
+        });
+        for round in 0..2000usize {
+            let mut members = all.clone();
+            members.remove(4 + round % 4);
+            table.set(group, &members).unwrap();
+            table.set(group, &all).unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+        reader.join().unwrap();
+    });
+    assert_eq!(table.members(group), Some(all));
+    // Who left and came back may have taken flows of others, but each still has its eighth.
+    let kept = firm.iter().zip(chosen).filter(|&(&flow, chosen)| table.choose(group, flow) == chosen).count();
+    assert!(kept > 0);
+    for number in 0..8 {
+        let flows = (0..1u32 << 14).filter(|&flow| table.choose(group, flow) == Some(remote(number))).count();
+        assert!((1500..2600).contains(&flows), "{flows}");
+    }
 }

@@ -36,8 +36,8 @@ impl Endpoint {
 
     /// One page of at most `limit` neighbour rows of all segments, those behind `after` in the order of segment and address.
     #[must_use]
-    pub fn neighbors(&self, after: Option<(SegmentId, IpAddr)>, limit: usize) -> Vec<NeighborRow> {
-        self.shared.neighbors.page(after, limit)
+    pub fn neighbors(&self, after: Option<(SegmentId, IpAddr)>, limit: usize, now: Duration) -> Vec<NeighborRow> {
+        self.shared.neighbors.page(after, limit, now)
     }
 
     /// The neighbour row of `ip`.

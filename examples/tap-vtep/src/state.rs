@@ -230,7 +230,7 @@ impl View<'_> {
         let mut rows: Vec<NeighborRow> = Vec::new();
         loop {
             let after = rows.last().map(|row| (row.segment, row.address));
-            let page = self.state.endpoint.neighbors(after, 4096);
+            let page = self.state.endpoint.neighbors(after, 4096, self.state.now());
             if page.is_empty() {
                 break;
             }
