@@ -7,6 +7,7 @@
 use std::{
     collections::HashMap,
     hint::black_box,
+    process::Command,
     sync::{
         RwLock,
         atomic::{AtomicBool, Ordering},
@@ -199,20 +200,28 @@ fn read(map: &dyn Map, size: usize, readers: usize, learning: bool, fresh: &mut 
     })
 }
 
+/// Each in a process of its own: what one gave back, the next would get for nothing.
 fn memory(sizes: &[usize]) {
     println!("| bytes for each row | {} |", sizes.iter().map(usize::to_string).collect::<Vec<_>>().join(" | "));
     println!("|---|{}", "---:|".repeat(sizes.len()));
     for name in NAMES {
         print!("| {name} |");
-        for &size in sizes {
-            let before = resident();
-            let map = filled(name, size);
-            print!(" {:.1} |", resident().saturating_sub(before) as f64 / size as f64);
-            drop(map);
+        for size in sizes {
+            let me = std::env::current_exe().unwrap();
+            let output = Command::new(me).args(["memory", name, &size.to_string()]).output().unwrap();
+            print!(" {} |", String::from_utf8_lossy(&output.stdout).trim());
         }
         println!();
     }
     println!();
+}
+
+/// What [`memory`] asks of the process.
+fn memory_of(name: &str, size: usize) {
+    let before = resident();
+    let map = filled(name, size);
+    println!("{:.1}", (resident() - before) as f64 / size as f64);
+    black_box(map.get(key(0)));
 }
 
 fn readers(size: usize) {
@@ -251,6 +260,12 @@ fn flood() {
 }
 
 fn main() {
+    let words: Vec<String> = std::env::args().collect();
+    if let [_, what, name, size] = &words[..]
+        && what == "memory"
+    {
+        return memory_of(name, size.parse().unwrap());
+    }
     let max = std::env::var("FDB_BENCH_MAX").ok().and_then(|max| max.parse().ok()).unwrap_or(10_000_000);
     let sizes: Vec<usize> = [100_000, 1_000_000, 10_000_000].into_iter().filter(|&size| size <= max).collect();
     memory(&sizes);

@@ -117,7 +117,7 @@ pub struct ForwardingTable {
     max_learned: usize,
     /// The place of each segment by its number; 0 for none.
     directory: Prefixed<AtomicU32, { if SMALL { 8 } else { 1 << 16 } }, 256>,
-    pub(crate) segments: Prefixed<Segment, { if SMALL { 2 } else { 64 } }, 4096>,
+    pub(crate) segments: Prefixed<Segment, { if SMALL { 2 } else { 4096 } }, 4096>,
     pub(crate) groups: Groups,
     /// Learned rows of all segments.
     learned: AtomicUsize,

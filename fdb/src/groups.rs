@@ -112,7 +112,7 @@ struct Numbers {
 
 /// All groups of a table, and what is known of its remotes.
 pub(crate) struct Groups {
-    by_number: Prefixed<Group, { if SMALL { 8 } else { 4096 } }, 4096>,
+    by_number: Prefixed<Group, { if SMALL { 8 } else { 1 << 16 } }, 256>,
     remotes: Extents<RemoteUse, { if SMALL { 8 } else { 64 } }>,
     numbers: Mutex<Numbers>,
     /// The number of the last flush, [`FIRST`](Self::FIRST) before there was one. A group is born with this number and

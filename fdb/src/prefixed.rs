@@ -1,21 +1,23 @@
 //! An array with a beginning that is there at once, which grows by chunks without moving what it holds.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::boxed::Box;
 
 use spin::Once;
+
+/// A chunk, where there is one.
+type Chunk<T> = Once<Box<[T]>>;
 
 /// A beginning of a length that is chosen when the array is made, and up to `COUNT` chunks of `LENGTH` elements. None
 /// moves and none goes before the array does, so that readers need neither a lock nor a count of who still looks. What
 /// is in the beginning costs a reader no more than in a plain array.
 pub(crate) struct Prefixed<T, const LENGTH: usize, const COUNT: usize> {
     beginning: Box<[T]>,
-    chunks: Box<[Once<Box<[T]>>]>,
+    chunks: Once<Box<[Chunk<T>]>>,
 }
 
 impl<T, const LENGTH: usize, const COUNT: usize> Prefixed<T, LENGTH, COUNT> {
     pub(crate) fn new(beginning: Box<[T]>) -> Self {
-        let chunks: Vec<_> = (0..COUNT).map(|_| Once::new()).collect();
-        Self { beginning, chunks: chunks.into() }
+        Self { beginning, chunks: Once::new() }
     }
 
     /// The element, where it is in the beginning.
@@ -32,7 +34,7 @@ impl<T, const LENGTH: usize, const COUNT: usize> Prefixed<T, LENGTH, COUNT> {
 
     fn in_chunk(&self, index: u32) -> Option<&T> {
         let (chunk, offset) = self.place(index)?;
-        self.chunks.get(chunk)?.get()?.get(offset)
+        self.chunks.get()?.get(chunk)?.get()?.get(offset)
     }
 
     /// The chunk of an element beyond the beginning, and its place there.
@@ -45,7 +47,8 @@ impl<T, const LENGTH: usize, const COUNT: usize> Prefixed<T, LENGTH, COUNT> {
     pub(crate) fn get_or_grow(&self, index: u32, make: impl FnOnce(usize) -> Box<[T]>) -> Option<&T> {
         self.in_beginning(index).or_else(|| {
             let (chunk, offset) = self.place(index)?;
-            self.chunks.get(chunk)?.call_once(|| make(LENGTH)).get(offset)
+            let chunks = self.chunks.call_once(|| (0..COUNT).map(|_| Once::new()).collect());
+            chunks.get(chunk)?.call_once(|| make(LENGTH)).get(offset)
         })
     }
 }

@@ -41,12 +41,15 @@ as_number! {
 #[serde(rename_all = "snake_case")]
 enum StoredDestination {
     Remote(RemoteId),
+    EqualCost(EqualCostId),
     Blackhole,
 }
 
 impl Serialize for Destination {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.remote().map_or(StoredDestination::Blackhole, StoredDestination::Remote).serialize(serializer)
+        let remote = self.remote().map(StoredDestination::Remote);
+        let group = self.equal_cost().map(StoredDestination::EqualCost);
+        remote.or(group).unwrap_or(StoredDestination::Blackhole).serialize(serializer)
     }
 }
 
@@ -54,6 +57,7 @@ impl<'de> Deserialize<'de> for Destination {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match StoredDestination::deserialize(deserializer)? {
             StoredDestination::Remote(remote) => remote.into(),
+            StoredDestination::EqualCost(group) => group.into(),
             StoredDestination::Blackhole => Self::BLACKHOLE,
         })
     }

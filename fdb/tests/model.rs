@@ -12,8 +12,9 @@ use std::{
 };
 
 use fdb::{
-    Cursor, Flush, Forward, ForwardingTable, InsertError, Learn, NotLearned, NotRestored, Origin, Refused, RemoteId,
-    RestoreLimits, Row, RowState, SegmentCounters, SegmentId, SegmentOptions, TableOptions, Tables,
+    Cursor, Destination, EqualCostId, Flush, Forward, ForwardingTable, InsertError, Learn, NotLearned, NotRestored,
+    Origin, Refused, RemoteId, RestoreLimits, Row, RowState, SegmentCounters, SegmentId, SegmentOptions, TableOptions,
+    Tables,
 };
 use overlay_types::MacAddr;
 use proptest::prelude::*;
@@ -108,7 +109,7 @@ impl ReferenceStateMachine for World {
             30 => (segment.clone(), mac.clone(), remote.clone())
                 .prop_map(|(segment, mac, remote)| Step::Learn { segment, mac, remote }),
             3 => (segment.clone(), mac.clone()).prop_map(|(segment, mac)| Step::ForgetLearned { segment, mac }),
-            6 => (segment.clone(), mac.clone(), remote.clone(), any::<bool>())
+            6 => (segment.clone(), mac.clone(), 0..REMOTES + 2, any::<bool>())
                 .prop_map(|(segment, mac, remote, registry)| Step::Insert { segment, mac, remote, registry }),
             3 => (segment.clone(), mac.clone()).prop_map(|(segment, mac)| Step::Remove { segment, mac }),
             2 => (segment.clone(), mac, any::<bool>())
@@ -185,6 +186,15 @@ fn segment_id(segment: u32) -> SegmentId {
     SegmentId::new(segment * 5000).unwrap()
 }
 
+/// Numbers beyond those of the remotes stand for what configuration and registry may say besides.
+fn destination(remote: u32) -> Destination {
+    match remote.checked_sub(REMOTES) {
+        None => remote_id(remote).into(),
+        Some(0) => Destination::BLACKHOLE,
+        Some(group) => EqualCostId::new(group).unwrap().into(),
+    }
+}
+
 fn remote_id(remote: u32) -> RemoteId {
     RemoteId::new(remote * 100).unwrap()
 }
@@ -199,7 +209,7 @@ fn mac_addr(mac: u8) -> MacAddr {
 }
 
 fn forward(row: &Entry) -> Forward {
-    Forward::new(remote_id(row.remote).into(), row.state)
+    Forward::new(destination(row.remote), row.state)
 }
 
 impl Pair {
@@ -236,7 +246,7 @@ impl Pair {
                 model.rows.insert(mac, Entry { heard: now, ..row });
             }
             Some(row) if row.state != RowState::Learned => {
-                assert_eq!(answer, Learn::Owned { to: remote_id(row.remote).into() });
+                assert_eq!(answer, Learn::Owned { to: destination(row.remote) });
                 model.counters.not_learned.owned += 1;
             }
             Some(row) => {
@@ -272,7 +282,7 @@ impl Pair {
 
     fn insert(&mut self, segment: u32, mac: u8, remote: u32, registry: bool) {
         let origin = if registry { Origin::Registry } else { Origin::Static };
-        let answer = self.table.insert(segment_id(segment), mac_addr(mac), remote_id(remote), origin, self.now());
+        let answer = self.table.insert(segment_id(segment), mac_addr(mac), destination(remote), origin, self.now());
         let now = self.now;
         let before = self.row(segment, mac);
         if mac < 2 {
@@ -284,7 +294,7 @@ impl Pair {
             return;
         };
         if let Some(row) = before.filter(|row| row.state > RowState::from(origin)) {
-            assert_eq!(answer, Err(InsertError::OwnedByHigher { to: remote_id(row.remote).into() }));
+            assert_eq!(answer, Err(InsertError::OwnedByHigher { to: destination(row.remote) }));
         } else {
             assert_eq!(answer, Ok(before.as_ref().map(forward)));
             model.rows.insert(mac, Entry { remote, state: origin.into(), heard: now });
@@ -437,7 +447,7 @@ impl Pair {
                 model.rows.iter().map(move |(&mac, row)| Row {
                     segment: segment_id(segment),
                     mac: mac_addr(mac),
-                    to: remote_id(row.remote).into(),
+                    to: destination(row.remote),
                     state: row.state,
                     age: (row.state != RowState::Static).then(|| Duration::from_secs(self.now - row.heard)),
                 })

@@ -151,6 +151,12 @@ pub enum NotRestored {
         /// Its number in the snapshot.
         remote: RemoteId,
     },
+    /// The snapshot names an equal-cost group that is not in it, or that was refused.
+    #[error("no equal-cost group {}", .group.get())]
+    UnknownGroup {
+        /// Its number in the snapshot.
+        group: EqualCostId,
+    },
     /// A row that was learned, and leads to no remote.
     #[error("learned, and leads to no remote")]
     LearnedNowhere,
@@ -212,7 +218,7 @@ impl Tables<'_> {
         // Those of configuration and registry take no place of learned ones.
         rows.sort_by_key(|row| (row.state == RowState::Learned).then_some(row.age));
         for row in rows {
-            match self.restore_row(row, now, &restored.remotes) {
+            match self.restore_row(row, now, &restored) {
                 Ok(Fate::Restored) => restored.rows += 1,
                 Ok(Fate::Aged) => restored.aged += 1,
                 Ok(Fate::Kept) => restored.kept += 1,
@@ -302,18 +308,22 @@ impl Tables<'_> {
         }
     }
 
-    fn restore_row(
-        &self,
-        row: &Row,
-        now: Duration,
-        remotes: &BTreeMap<RemoteId, RemoteId>,
-    ) -> Result<Fate, NotRestored> {
+    /// The number that an equal-cost group has now.
+    fn group(&self, id: EqualCostId, groups: &BTreeMap<EqualCostId, EqualCostId>) -> Result<EqualCostId, NotRestored> {
+        match self.equal_cost {
+            Some(_) => groups.get(&id).copied().ok_or(NotRestored::UnknownGroup { group: id }),
+            None => Ok(id),
+        }
+    }
+
+    fn restore_row(&self, row: &Row, now: Duration, restored: &Restored) -> Result<Fate, NotRestored> {
         let table = self.forwarding;
         let unknown = NotRestored::Insert(InsertError::UnknownSegment);
         let options = table.segment_options(row.segment).ok_or(unknown)?;
-        let to = match row.to.remote() {
-            Some(remote) => self.remote(remote, remotes)?.into(),
-            None => row.to,
+        let to = match (row.to.remote(), row.to.equal_cost()) {
+            (Some(remote), _) => self.remote(remote, &restored.remotes)?.into(),
+            (None, Some(group)) => self.group(group, &restored.groups)?.into(),
+            (None, None) => row.to,
         };
         if table.lookup(row.segment, row.mac).is_some() {
             return Ok(Fate::Kept);

@@ -446,3 +446,35 @@ fn text_that_is_no_snapshot() {
         assert!(serde_json::from_str::<Snapshot>(&text.replace(part, with)).is_err(), "{with}");
     }
 }
+
+#[test]
+fn rows_to_groups_and_to_nowhere_come_back() {
+    let (before, after) = (All::new(1), All::new(2));
+    let id = before.remotes.insert(Remote::new(address(2))).unwrap();
+    let group = before.equal_cost.insert(&[EqualCostMember { remote: id, weight: 1 }]).unwrap();
+    before.forwarding.add_segment(segment(1), SegmentOptions::default());
+    let rows = [(mac(1), Destination::from(group)), (mac(2), Destination::BLACKHOLE), (mac(3), id.into())];
+    for (mac, to) in rows {
+        before.forwarding.insert(segment(1), mac, to, Origin::Static, SECOND).unwrap();
+    }
+    // Other numbers: a remote and a group more before those.
+    let other = after.remotes.insert(Remote::new(address(4))).unwrap();
+    after.equal_cost.insert(&[EqualCostMember { remote: other, weight: 1 }]).unwrap();
+    let mut snapshot = before.tables().snapshot(SECOND);
+    let restored = after.tables().restore(&snapshot, RestoreLimits::default(), SECOND).unwrap();
+    assert_eq!((restored.rows, restored.refused.len()), (3, 0));
+    let to = |number| after.forwarding.lookup(segment(1), mac(number)).unwrap().to();
+    let now = to(1).equal_cost().unwrap();
+    assert_eq!(restored.group(group), Some(now));
+    let chosen = after.equal_cost.choose(now, 5u32).unwrap();
+    assert_eq!(after.remotes.get(chosen).unwrap().address, address(2));
+    assert!(to(2).is_blackhole());
+    assert_eq!(to(3).remote(), Some(chosen));
+    // A group that is not in the snapshot.
+    snapshot.groups.clear();
+    let third = All::new(3);
+    let restored = third.tables().restore(&snapshot, RestoreLimits::default(), SECOND).unwrap();
+    assert_eq!(restored.rows, 2);
+    let reason = NotRestored::UnknownGroup { group };
+    assert!(matches!(restored.refused[..], [Refused::Row { reason: found, .. }] if found == reason));
+}
