@@ -129,17 +129,16 @@ impl Ipv4Header {
         let (header, _) = Self::from_prefix(bytes)?;
         // Version and header length in one comparison, after which the compiler knows that the header has at least 20
         // bytes.
-        let words = header.version_ihl.wrapping_sub(0x40);
+        let words = usize::from(header.version_ihl).wrapping_sub(0x40);
         if !(5..=15).contains(&words) {
             return Err(header.first_byte_error());
         }
-        let (header_length, total_length) = (usize::from(words) * 4, usize::from(header.total_length()));
-        if total_length < header_length {
-            return Err(DecodeError::PacketLength { length: total_length, header: header_length });
-        }
-        let Some((head, payload)) = bytes.get(..total_length).and_then(|packet| packet.split_at_checked(header_length))
-        else {
-            return Err(DecodeError::Truncated { needed: total_length, available: bytes.len() });
+        let header_length = words * 4;
+        // A total length of less than the header wraps around to one that no slice has.
+        let payload_length = usize::from(header.total_length()).wrapping_sub(header_length);
+        let parts = bytes.split_at_checked(header_length);
+        let Some((head, Some(payload))) = parts.map(|(head, behind)| (head, behind.get(..payload_length))) else {
+            return Err(header.length_error(bytes.len()));
         };
         let options_bytes = head.get(Self::LEN..).unwrap_or_default();
         if options.header_checksum && !header.is_checksum_valid(options_bytes) {
@@ -157,6 +156,15 @@ impl Ipv4Header {
         match self.version() {
             4 => DecodeError::HeaderLength { length: self.header_length(), minimum: Self::LEN },
             found => DecodeError::Version { expected: 4, found },
+        }
+    }
+
+    /// What is wrong with a total length that is less than the header, or more than is there.
+    #[cold]
+    fn length_error(&self, available: usize) -> DecodeError {
+        match (usize::from(self.total_length()), self.header_length()) {
+            (length, header) if length < header => DecodeError::PacketLength { length, header },
+            (needed, _) => DecodeError::Truncated { needed, available },
         }
     }
 

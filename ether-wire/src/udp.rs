@@ -65,13 +65,19 @@ impl UdpHeader {
     #[inline]
     pub fn decode(bytes: &[u8]) -> Result<(&Self, &[u8]), DecodeError> {
         let (header, behind) = Self::from_prefix(bytes)?;
-        let length = usize::from(header.length());
-        let Some(data_length) = length.checked_sub(Self::LEN) else {
-            return Err(DecodeError::PacketLength { length, header: Self::LEN });
-        };
-        match behind.get(..data_length) {
+        // A length of less than the header wraps around to one that no slice has.
+        match behind.get(..usize::from(header.length()).wrapping_sub(Self::LEN)) {
             Some(data) => Ok((header, data)),
-            None => Err(DecodeError::Truncated { needed: length, available: bytes.len() }),
+            None => Err(header.length_error(bytes.len())),
+        }
+    }
+
+    /// What is wrong with a length that is less than the header, or more than is there.
+    #[cold]
+    fn length_error(self, available: usize) -> DecodeError {
+        match usize::from(self.length()) {
+            length @ ..Self::LEN => DecodeError::PacketLength { length, header: Self::LEN },
+            needed => DecodeError::Truncated { needed, available },
         }
     }
 

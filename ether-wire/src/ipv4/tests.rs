@@ -206,3 +206,28 @@ fn a_header_from_the_wire() {
     let expected = [0x45, 0, 0, 84, 0, 0, 0, 0, 64, 1, 0x66, 0xa7, 10, 0, 0, 1, 10, 0, 0, 2];
     assert_eq!(header.to_bytes(), expected);
 }
+
+#[test]
+fn all_short_lengths_are_checked_in_their_order() {
+    let bytes = [0xee; 72];
+    for (ihl, total, available) in (5..16_u8)
+        .flat_map(|ihl| (0..72_u16).flat_map(move |total| (20..=72).map(move |available| (ihl, total, available))))
+    {
+        let mut bytes = bytes;
+        let (header, _) = Ipv4Header::from_prefix_mut(&mut bytes).unwrap();
+        header.set_version(4);
+        header.set_ihl(ihl);
+        header.set_total_length(total);
+        let found = Ipv4Header::decode_with(&bytes[..available], DecodeOptions::LENGTHS)
+            .map(|packet| (packet.options_bytes.len(), packet.payload.len()));
+        let (length, header) = (usize::from(total), usize::from(ihl) * 4);
+        let expected = if length < header {
+            Err(DecodeError::PacketLength { length, header })
+        } else if available < length {
+            Err(DecodeError::Truncated { needed: length, available })
+        } else {
+            Ok((header - 20, length - header))
+        };
+        assert_eq!(found, expected, "{ihl} words, {total} bytes, {available} of them there");
+    }
+}
