@@ -91,16 +91,22 @@ impl GreHeader {
     /// [`DecodeError::UnknownVersion`], [`DecodeError::ReservedBits`].
     #[inline]
     pub const fn validate(&self, reserved_bits: ReservedBits) -> Result<(), DecodeError> {
-        if self.version() != 0 {
-            return Err(DecodeError::UnknownVersion { version: self.version() });
-        }
         let rejected = match reserved_bits {
             ReservedBits::Ignore => Self::REFUSED_BITS,
             ReservedBits::Reject => Self::REFUSED_BITS | Self::IGNORED_BITS,
         };
-        match self.flags() & rejected {
+        match self.flags() & (Self::FLAGS_VERSION | rejected) {
             0 => Ok(()),
-            bits => Err(DecodeError::ReservedBits { bits }),
+            bits => Err(self.refusal(bits)),
+        }
+    }
+
+    /// What is wrong with a version that is not 0, or with these reserved bits.
+    #[cold]
+    const fn refusal(self, bits: u16) -> DecodeError {
+        match self.version() {
+            0 => DecodeError::ReservedBits { bits },
+            version => DecodeError::UnknownVersion { version },
         }
     }
 
