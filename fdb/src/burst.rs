@@ -79,9 +79,9 @@ impl ForwardingTable {
             return false;
         }
         for (forward, (key, bucket)) in forwards.iter_mut().zip(likely) {
-            *forward = match bucket.and_then(|bucket| glance.row_at_home(bucket, key)) {
+            *forward = match bucket.and_then(|bucket| glance.row(bucket, key)) {
                 Some((_, forward)) => Some(forward),
-                None => self.lookup_key(segment, key),
+                None => self.lookup_further(segment, key, self.hash_of(key)),
             };
         }
         glance.still()

@@ -196,16 +196,18 @@ impl ForwardingTable {
     #[must_use]
     #[inline]
     pub fn lookup(&self, segment: SegmentId, mac: MacAddr) -> Option<Forward> {
-        self.lookup_key(segment, key_of(mac))
-    }
-
-    #[inline]
-    pub(crate) fn lookup_key(&self, segment: SegmentId, key: u64) -> Option<Forward> {
+        let key = key_of(mac);
         let hash = self.hash_of(key);
         match self.glance(segment, key, hash) {
             Some((_, forward)) => Some(forward),
-            None => self.resolve(segment, key, hash).map(|(_, forward)| forward),
+            None => self.lookup_further(segment, key, hash),
         }
+    }
+
+    /// The last that [`lookup`](Self::lookup) calls, so that it has nothing to keep meanwhile.
+    #[inline(never)]
+    pub(crate) fn lookup_further(&self, segment: SegmentId, key: u64, hash: u64) -> Option<Forward> {
+        self.look(segment, key, hash).map(|(_, forward)| forward)
     }
 
     /// Puts a row of the configuration or the registry into the table. What it replaced.

@@ -87,7 +87,7 @@ impl ForwardingTable {
             return Learn::NotLearned(NotLearned::InvalidMac);
         }
         let key = key_of(mac);
-        if let Some((hit, forward)) = self.resolve(segment, key, hash) {
+        if let Some((hit, forward)) = self.look(segment, key, hash) {
             if forward.to() == remote.into() {
                 if forward.state() == RowState::Static || hit.value.tick() == tick(now) || hit.refresh(tick(now)) {
                     return Learn::Refreshed;

@@ -111,7 +111,6 @@ impl Rows {
     }
 
     /// The row of a hash and key where it is away; a row that is on its way home may be missed.
-    #[inline(never)]
     pub(crate) fn find_away(&self, hash: u64, key: u64) -> Option<Hit<'_>> {
         self.buckets.get(self.layout().address(hash >> 32))?.find(key)
     }
