@@ -35,7 +35,7 @@ const ATTEMPTS: usize = 64;
 /// How many buckets a placement adds at most when all places of a key are taken.
 const EXTRA_SPLITS: usize = 32;
 /// How many buckets send rows home for each that is added.
-const SENT_HOME: u32 = 2;
+const SENT_HOME: u32 = 1;
 
 /// No place for a row: each bucket that it could stand in is full, and so are those that their rows could move to.
 #[derive(Debug, PartialEq, Eq)]
