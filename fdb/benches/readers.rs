@@ -16,10 +16,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fdb::{ForwardingTable, RemoteId, SegmentId, SegmentOptions, TableOptions};
+use fdb::{ForwardingTable, RemoteId, RowState, SegmentId, SegmentOptions, TableOptions};
 use overlay_types::MacAddr;
 
 type Key = (SegmentId, MacAddr);
+/// What a row of `fdb` holds and others have to hold then, too: who has the address, who said so, and when it was last
+/// heard of.
+type Entry = (RemoteId, RowState, u32);
 type Hash = foldhash::fast::RandomState;
 
 /// How long readers read.
@@ -58,43 +61,43 @@ impl Map for Fdb {
     }
 }
 
-impl Map for papaya::HashMap<Key, RemoteId, Hash> {
+impl Map for papaya::HashMap<Key, Entry, Hash> {
     fn get(&self, key: Key) -> Option<RemoteId> {
-        self.pin().get(&key).copied()
+        self.pin().get(&key).map(|entry| entry.0)
     }
 
     fn learn(&self, key: Key, remote: RemoteId) {
-        self.pin().insert(key, remote);
+        self.pin().insert(key, (remote, RowState::Learned, 0));
     }
 }
 
-impl Map for dashmap::DashMap<Key, RemoteId, Hash> {
+impl Map for dashmap::DashMap<Key, Entry, Hash> {
     fn get(&self, key: Key) -> Option<RemoteId> {
-        self.get(&key).map(|remote| *remote)
+        self.get(&key).map(|entry| entry.0)
     }
 
     fn learn(&self, key: Key, remote: RemoteId) {
-        self.insert(key, remote);
+        self.insert(key, (remote, RowState::Learned, 0));
     }
 }
 
-impl Map for RwLock<HashMap<Key, RemoteId>> {
+impl Map for RwLock<HashMap<Key, Entry>> {
     fn get(&self, key: Key) -> Option<RemoteId> {
-        self.read().unwrap().get(&key).copied()
+        self.read().unwrap().get(&key).map(|entry| entry.0)
     }
 
     fn learn(&self, key: Key, remote: RemoteId) {
-        self.write().unwrap().insert(key, remote);
+        self.write().unwrap().insert(key, (remote, RowState::Learned, 0));
     }
 }
 
-impl Map for RwLock<hashbrown::HashMap<Key, RemoteId, Hash>> {
+impl Map for RwLock<hashbrown::HashMap<Key, Entry, Hash>> {
     fn get(&self, key: Key) -> Option<RemoteId> {
-        self.read().unwrap().get(&key).copied()
+        self.read().unwrap().get(&key).map(|entry| entry.0)
     }
 
     fn learn(&self, key: Key, remote: RemoteId) {
-        self.write().unwrap().insert(key, remote);
+        self.write().unwrap().insert(key, (remote, RowState::Learned, 0));
     }
 }
 
@@ -105,10 +108,10 @@ fn empty(name: &str) -> Box<dyn Map> {
             table.add_segment(key(0).0, SegmentOptions { max_learned: 1 << 25, ..SegmentOptions::default() });
             Box::new(Fdb(table))
         }
-        "papaya" => Box::new(papaya::HashMap::<Key, RemoteId, Hash>::default()),
-        "dashmap" => Box::new(dashmap::DashMap::<Key, RemoteId, Hash>::default()),
-        "RwLock<HashMap>" => Box::new(RwLock::new(HashMap::<Key, RemoteId>::new())),
-        _ => Box::new(RwLock::new(hashbrown::HashMap::<Key, RemoteId, Hash>::default())),
+        "papaya" => Box::new(papaya::HashMap::<Key, Entry, Hash>::default()),
+        "dashmap" => Box::new(dashmap::DashMap::<Key, Entry, Hash>::default()),
+        "RwLock<HashMap>" => Box::new(RwLock::new(HashMap::<Key, Entry>::new())),
+        _ => Box::new(RwLock::new(hashbrown::HashMap::<Key, Entry, Hash>::default())),
     }
 }
 

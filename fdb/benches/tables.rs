@@ -7,7 +7,7 @@
 use std::{collections::HashMap, hint::black_box, sync::RwLock, time::Duration};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use fdb::{Flush, ForwardingTable, Learn, Origin, RemoteId, SegmentId, SegmentOptions, TableOptions};
+use fdb::{Flush, ForwardingTable, Learn, Origin, RemoteId, RowState, SegmentId, SegmentOptions, TableOptions};
 use overlay_types::MacAddr;
 
 const BURST: usize = 32;
@@ -15,6 +15,9 @@ const BURST: usize = 32;
 const PROBES: usize = 1 << 16;
 
 type Key = (SegmentId, MacAddr);
+/// What a row of `fdb` holds and others have to hold then, too: who has the address, who said so, and when it was last
+/// heard of.
+type Entry = (RemoteId, RowState, u32);
 
 fn sizes() -> Vec<usize> {
     let max = std::env::var("FDB_BENCH_MAX").ok().and_then(|max| max.parse().ok()).unwrap_or(10_000_000);
@@ -34,6 +37,10 @@ fn blue() -> SegmentId {
 
 fn remote(number: usize) -> RemoteId {
     RemoteId::new(number as u32 % 100).unwrap()
+}
+
+fn entry(number: usize) -> Entry {
+    (remote(number), RowState::Learned, 0)
 }
 
 /// Existing keys in random order.
@@ -85,28 +92,28 @@ fn lookup(criterion: &mut Criterion) {
             });
         }
         {
-            let map: hashbrown::HashMap<Key, RemoteId, foldhash::fast::RandomState> =
-                (0..size).map(|number| ((blue(), mac(number)), remote(number))).collect();
-            let mut one = each(&probes, |key| map.get(key).copied());
+            let map: hashbrown::HashMap<Key, Entry, foldhash::fast::RandomState> =
+                (0..size).map(|number| ((blue(), mac(number)), entry(number))).collect();
+            let mut one = each(&probes, |key| map.get(key).map(|entry| entry.0));
             group.bench_function(BenchmarkId::new("hashbrown + foldhash", size), |bencher| bencher.iter(&mut one));
         }
         {
-            let map: papaya::HashMap<Key, RemoteId, foldhash::fast::RandomState> =
-                (0..size).map(|number| ((blue(), mac(number)), remote(number))).collect();
+            let map: papaya::HashMap<Key, Entry, foldhash::fast::RandomState> =
+                (0..size).map(|number| ((blue(), mac(number)), entry(number))).collect();
             let map = map.pin();
-            let mut one = each(&probes, |key| map.get(key).copied());
+            let mut one = each(&probes, |key| map.get(key).map(|entry| entry.0));
             group.bench_function(BenchmarkId::new("papaya", size), |bencher| bencher.iter(&mut one));
         }
         {
-            let map: dashmap::DashMap<Key, RemoteId, foldhash::fast::RandomState> =
-                (0..size).map(|number| ((blue(), mac(number)), remote(number))).collect();
-            let mut one = each(&probes, |key| map.get(key).map(|remote| *remote));
+            let map: dashmap::DashMap<Key, Entry, foldhash::fast::RandomState> =
+                (0..size).map(|number| ((blue(), mac(number)), entry(number))).collect();
+            let mut one = each(&probes, |key| map.get(key).map(|entry| entry.0));
             group.bench_function(BenchmarkId::new("dashmap", size), |bencher| bencher.iter(&mut one));
         }
         {
-            let map: RwLock<HashMap<Key, RemoteId>> =
-                RwLock::new((0..size).map(|number| ((blue(), mac(number)), remote(number))).collect());
-            let mut one = each(&probes, |key| map.read().unwrap().get(key).copied());
+            let map: RwLock<HashMap<Key, Entry>> =
+                RwLock::new((0..size).map(|number| ((blue(), mac(number)), entry(number))).collect());
+            let mut one = each(&probes, |key| map.read().unwrap().get(key).map(|entry| entry.0));
             group.bench_function(BenchmarkId::new("RwLock<HashMap>", size), |bencher| bencher.iter(&mut one));
         }
     }

@@ -157,16 +157,19 @@ impl Groups {
         self.by_number.get(group).map_or(0, |group| group.rows.load(Ordering::Relaxed))
     }
 
-    /// One row more.
+    /// One row more. Under the lock of its segment, as all that counts rows.
     pub(crate) fn add_row(&self, group: u32) {
         if let Some(group) = self.by_number.get(group) {
-            group.rows.fetch_add(1, Ordering::Relaxed);
+            group.rows.store(group.rows.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
     }
 
     /// One row less. `true` where it was the last one.
     pub(crate) fn remove_row(&self, group: u32) -> bool {
-        self.by_number.get(group).is_some_and(|group| group.rows.fetch_sub(1, Ordering::Relaxed) == 1)
+        let Some(group) = self.by_number.get(group) else { return false };
+        let rows = group.rows.load(Ordering::Relaxed);
+        group.rows.store(rows.saturating_sub(1), Ordering::Relaxed);
+        rows == 1
     }
 
     /// A new group without rows; 0 is the number of none. `None` where all numbers are taken.

@@ -28,7 +28,7 @@ const LARGEST_FIRST: usize = 1 << 23;
 /// How many rows a table of up to so many buckets has for 32 slots, before it grows. In a small table memory costs less
 /// than rows that are away; in a large one a row takes 30 bytes.
 const LOADS: [(u32, usize); 3] =
-    if SMALL { [(u32::MAX, 17); 3] } else { [(1 << 12, 10), (1 << 17, 14), (u32::MAX, 17)] };
+    if SMALL { [(u32::MAX, 17); 3] } else { [(1 << 12, 8), (1 << 17, 14), (u32::MAX, 17)] };
 /// How often a reader looks at most because rows moved while it looked: each time a writer has to complete a move within
 /// the time of a lookup.
 const ATTEMPTS: usize = 64;

@@ -94,7 +94,7 @@ pub(crate) struct Writer {
 }
 
 /// A segment, or a place for one. What lookups read is in its first lines.
-#[repr(C, align(64))]
+#[repr(C, align(512))]
 pub(crate) struct Segment {
     pub(crate) rows: Rows,
     /// The smallest head of a group that no flush of the segment took; of a smaller one, `flushed` knows.
