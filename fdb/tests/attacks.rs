@@ -90,3 +90,23 @@ fn a_station_that_moves_too_often_is_held() {
     assert_eq!(learn(2, 33), Learn::Moved { from: remote(1) });
     assert_eq!(table.not_learned(blue).dampened, 2);
 }
+
+#[test]
+fn an_address_of_nobody_is_never_found() {
+    let (table, blue) = table(SegmentOptions { max_learned: 100, ..SegmentOptions::default() });
+    let nobody = [mac(0), mac(0xffff_ffff_ffff), mac(0x0100_5e00_0001)];
+    // In slots that were never used, that are, and that were.
+    for round in 0..3u64 {
+        for &address in &nobody {
+            assert_eq!(table.learn(blue, address, remote(1), NOW), Learn::NotLearned(NotLearned::InvalidMac));
+            assert_eq!(table.lookup(blue, address), None);
+            let mut found = [None; 5];
+            table.lookup_burst(&[(blue, address); 5], &mut found);
+            assert_eq!(found, [None; 5]);
+        }
+        for number in 1..=100 {
+            let _ = table.learn(blue, mac(0x0200_0000_0000 | (round << 20) | number), remote(1), NOW);
+        }
+    }
+    assert_eq!(table.learned_len(blue), 100);
+}
