@@ -7,8 +7,9 @@
 //! - A row that moves is written at its new place, then the move is counted, then the row leaves the old place. So a
 //!   reader that finds a row at neither place, and no move counted meanwhile, has seen that it is not there. Otherwise it
 //!   looks again.
-//! - A slot that gets another key meanwhile: key and value carry the same tag, another one for each key. A value of
-//!   another tag says that the row has left the slot.
+//! - A slot that gets another key meanwhile. The value is written before the key and after the key before it has gone, and
+//!   has another tag for each row: a reader that reads the key again after the value, and the value again in the end, has
+//!   read what belongs together.
 //!
 //! A reader never waits for a writer that was stopped halfway: it looks again only after a move that was made whole.
 
@@ -120,7 +121,8 @@ impl Rows {
         let mut moves = self.moves();
         for _ in 0..ATTEMPTS {
             let [first, second] = self.layout().addresses(hash);
-            let hit = self.buckets.get(first)?.find(key).or_else(|| self.buckets.get(second)?.find(key));
+            let there = |bucket| self.buckets.get(bucket)?.find(key).filter(|hit| !hit.value.is_gone());
+            let hit = there(first).or_else(|| there(second));
             if hit.is_some() {
                 return hit;
             }

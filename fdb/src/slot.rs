@@ -7,10 +7,9 @@ use crate::{
 
 /// Rows of one bucket.
 pub(crate) const WIDTH: usize = if cfg!(loom) { 2 } else { 4 };
-/// The bits of a key word that are no key.
-const TAG: u64 = 0xffff;
 
-/// A place for a row: `key` is `mac(48) tag(16)`, with a MAC address of zero where it is free.
+/// A place for a row: its key, zero where it is free, and what it says, under a tag that is another one for each row that
+/// has the place.
 #[derive(Default)]
 #[cfg_attr(not(any(loom, shuttle)), derive(zerocopy::FromZeros, zerocopy::KnownLayout))]
 #[repr(C)]
@@ -23,7 +22,7 @@ impl Slot {
     /// The key of the row here; 0 where there is none.
     #[inline]
     pub(crate) fn key(&self) -> u64 {
-        self.key.load(Ordering::Acquire) & !TAG
+        self.key.load(Ordering::Acquire)
     }
 
     #[inline]
@@ -31,27 +30,28 @@ impl Slot {
         Value::from_bits(self.value.load(Ordering::Acquire))
     }
 
-    /// The row here, where it is that of a key other than zero.
+    /// The row here, where it is that of a key. What it says may be that of another row as long as it is not
+    /// [`unchanged`](Hit::unchanged) afterwards: one that came and went before the key came back.
     #[inline]
     fn hit(&self, key: u64) -> Option<Hit<'_>> {
-        // What is left is the tag, if the key is the wanted one.
-        let tag = self.key.load(Ordering::Acquire) ^ key;
+        // The key after the value: what was written for another key was written after this one had gone.
         let value = self.value();
-        if u64::from(value.tag()) == tag { Some(Hit { slot: self, value }) } else { None }
+        if self.key() == key { Some(Hit { slot: self, value }) } else { None }
     }
 
     /// Puts a row into a free slot.
     pub(crate) fn fill(&self, key: u64, value: Value, away: bool) {
-        let tag = (self.key.load(Ordering::Relaxed) as u16).wrapping_add(1);
+        let tag = self.value().tag().wrapping_add(1);
         self.value.store(value.at(tag, away).to_bits(), Ordering::Release);
-        self.key.store(key | u64::from(tag), Ordering::Release);
+        self.key.store(key, Ordering::Release);
     }
 
     /// Frees the slot; the value it had, with what was refreshed to the last moment.
     pub(crate) fn clear(&self) -> Value {
-        let tag = self.key.load(Ordering::Relaxed) as u16;
-        self.key.store(u64::from(tag), Ordering::Release);
-        Value::from_bits(self.value.swap(Value::gone(tag).to_bits(), Ordering::AcqRel))
+        self.key.store(0, Ordering::Release);
+        // The tag is that of the row that goes, whatever is refreshed meanwhile.
+        let gone = Value::gone(self.value().tag());
+        Value::from_bits(self.value.swap(gone.to_bits(), Ordering::AcqRel))
     }
 }
 
@@ -62,8 +62,7 @@ pub(crate) struct Bucket<'a> {
 }
 
 impl<'a> Bucket<'a> {
-    /// The row of a key, where it is here. A slot whose value is not that of its key is losing its row, or has got
-    /// another one: at that moment the row was not there.
+    /// The row of a key, where it is here; what a row left that goes just now has no [`group`](Value::group).
     ///
     /// Which slot it is, nobody could foresee, so that a branch for each would cost more than all comparisons: the only
     /// one is whether it is here.
@@ -84,7 +83,7 @@ impl<'a> Bucket<'a> {
         self.slots.iter().filter_map(|slot| {
             let key = slot.key();
             let hit = if key == 0 { None } else { slot.hit(key) };
-            hit.map(|hit| (key, hit))
+            hit.filter(|hit| !hit.value.is_gone()).map(|hit| (key, hit))
         })
     }
 
@@ -141,10 +140,9 @@ impl<'a> Hit<'a> {
 
     /// Takes the row away unless it changed meanwhile, were it by a refresh. Under the lock of the writers.
     pub(crate) fn expire(self) -> bool {
-        let tag = self.value.tag();
-        let expired = self.exchange(Value::gone(tag));
+        let expired = self.exchange(Value::gone(self.value.tag()));
         if expired {
-            self.slot.key.store(u64::from(tag), Ordering::Release);
+            self.slot.key.store(0, Ordering::Release);
         }
         expired
     }

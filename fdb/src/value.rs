@@ -22,9 +22,14 @@ impl Value {
         Self(tick | u64::from(group) & Self::GROUP_MASK)
     }
 
-    /// What is left where a row was: under a tag that no key of the slot has now.
+    /// What is left where a row was: its tag, so that the next row has another one.
     pub(crate) const fn gone(tag: u16) -> Self {
-        Self(((tag ^ 0x8000) as u64) << Self::TAG)
+        Self((tag as u64) << Self::TAG)
+    }
+
+    /// `true` for what is left where a row was.
+    pub(crate) const fn is_gone(self) -> bool {
+        self.group() == 0
     }
 
     #[inline]
@@ -100,7 +105,7 @@ mod tests {
             }
         }
         assert_eq!(Value::new(Value::TICKS + 1, 1 << 24), Value::new(1, 0));
-        assert_ne!(Value::gone(7).tag(), 7);
-        assert_eq!(Value::gone(7).group(), 0);
+        assert_eq!(Value::gone(7).tag(), 7);
+        assert!(Value::gone(7).is_gone() && Value::new(1, 0).is_gone() && !Value::new(0, 1).is_gone());
     }
 }

@@ -114,14 +114,14 @@ proptest! {
             let key = (u64::from(key) + 1) << 16;
             match (rows.find(hash_of(key), key), add) {
                 (Some(hit), true) => {
-                    prop_assert_eq!(model.insert(key, step as u32), Some(hit.value.group()));
-                    hit.replace(value(step as u32));
+                    prop_assert_eq!(model.insert(key, step as u32 + 1), Some(hit.value.group()));
+                    hit.replace(value(step as u32 + 1));
                 }
                 (Some(hit), false) => prop_assert_eq!(model.remove(&key), Some(rows.remove(hit).group())),
                 (None, true) => {
                     prop_assert!(!model.contains_key(&key));
-                    if rows.insert(key, value(step as u32), hash_of).is_ok() {
-                        model.insert(key, step as u32);
+                    if rows.insert(key, value(step as u32 + 1), hash_of).is_ok() {
+                        model.insert(key, step as u32 + 1);
                     } else {
                         prop_assert!(narrow);
                     }
