@@ -19,7 +19,7 @@ pub struct SegmentOptions {
     /// How many learned rows it may have. Rows of configuration and registry don't count.
     pub max_learned: u32,
     /// How long a learned row stays without a frame received from its station; `None` for ever. In whole seconds, at
-    /// most 12 days: a longer time counts as that.
+    /// most 48 days: a longer time counts as that.
     pub ageing: Option<Duration>,
     /// When a station that moves too often is held; `None` for never.
     pub dampening: Option<Dampening>,

@@ -82,7 +82,9 @@ impl<'a> Bucket<'a> {
     pub(crate) fn rows(self) -> impl Iterator<Item = (u64, Hit<'a>)> {
         self.slots.iter().filter_map(|slot| {
             let key = slot.key();
-            let hit = if key == 0 { None } else { slot.hit(key) };
+            let read = || if key == 0 { None } else { slot.hit(key) };
+            // Again where the row changed meanwhile: what it says is to be its own.
+            let hit = read().and_then(|hit| if hit.unchanged() { Some(hit) } else { read() });
             hit.filter(|hit| !hit.value.is_gone()).map(|hit| (key, hit))
         })
     }
