@@ -112,6 +112,8 @@ pub(crate) const fn mask(order: u8) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
+
     use super::*;
 
     #[test]

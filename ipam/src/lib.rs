@@ -8,6 +8,24 @@ extern crate std;
 
 mod amount;
 mod block;
+mod choice;
+mod error;
+mod grant;
+mod owners;
 mod prefix_set;
+mod range;
+mod space;
+mod subnet_pool;
+mod usage;
 
-pub use self::{amount::Amount, block::Family};
+pub use self::{
+    amount::Amount,
+    block::Family,
+    choice::Choice,
+    error::{AllocateError, ChangeError, ClaimError, ConfigError, ReleaseError},
+    grant::Grant,
+    owners::{AsOwner, OwnerId, UnknownOwner},
+    range::{AddressRange, RangeError},
+    subnet_pool::{FlannelNetwork, SubnetPool, SubnetPoolOptions},
+    usage::Usage,
+};

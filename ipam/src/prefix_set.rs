@@ -6,7 +6,7 @@ use crate::{amount::Amount, block::Block};
 
 /// Who holds a block, as a number: an owner, or one of the marks below.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Holder(pub(crate) u32);
+pub struct Holder(pub(crate) u32);
 
 impl Holder {
     /// Set aside: given out only when asked for by name.
@@ -29,6 +29,8 @@ impl Holder {
 pub(crate) struct Held {
     pub(crate) block: Block,
     pub(crate) holder: Holder,
+    /// When it was occupied, as the caller put it.
+    pub(crate) since: u32,
 }
 
 /// What is at an address.
@@ -51,11 +53,25 @@ pub(crate) enum Conflict {
     Held(Held),
 }
 
+/// How much of a prefix is what, in addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) free: Amount,
+    pub(crate) owned: Amount,
+    pub(crate) reserved: Amount,
+    pub(crate) cooling: Amount,
+    pub(crate) excluded: Amount,
+    /// Blocks that owners hold.
+    pub(crate) len: usize,
+    /// The order of its largest free block.
+    pub(crate) largest_free: Option<u8>,
+}
+
 /// Blocks that are held, within some prefixes (roots). Blocks never overlap.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PrefixSet {
     roots: Vec<Block>,
-    held: BTreeMap<u128, (u8, u32)>,
+    held: BTreeMap<u128, (u8, u32, u32)>,
 }
 
 impl PrefixSet {
@@ -101,9 +117,10 @@ impl PrefixSet {
 
     /// The first held block, marks included, whose last address is `from` or higher: walks in order.
     pub(crate) fn next_held(&self, from: u128) -> Option<Held> {
-        let held = |(&base, &(order, holder)): (&u128, &(u8, u32))| Held {
+        let held = |(&base, &(order, holder, since)): (&u128, &(u8, u32, u32))| Held {
             block: Block { base, order },
             holder: Holder(holder),
+            since,
         };
         self.held
             .range(..=from)
@@ -114,21 +131,21 @@ impl PrefixSet {
     }
 
     /// Has the block held.
-    pub(crate) fn occupy(&mut self, block: Block, holder: Holder) -> Result<(), Conflict> {
+    pub(crate) fn occupy(&mut self, block: Block, holder: Holder, since: u32) -> Result<(), Conflict> {
         if !self.roots.iter().any(|root| root.contains(block)) {
             return Err(Conflict::Outside);
         }
         if let Some(held) = self.next_held(block.base).filter(|held| held.block.overlaps(block)) {
             return Err(Conflict::Held(held));
         }
-        self.held.insert(block.base, (block.order, holder.0));
+        self.held.insert(block.base, (block.order, holder.0, since));
         Ok(())
     }
 
     /// Frees a block that is held as just this one, and says whose it was; or what is at its first address.
     pub(crate) fn vacate(&mut self, block: Block) -> Result<Holder, Found> {
         match self.held.get(&block.base) {
-            Some(&(order, holder)) if order == block.order => {
+            Some(&(order, holder, _)) if order == block.order => {
                 self.held.remove(&block.base);
                 Ok(Holder(holder))
             }
@@ -210,27 +227,25 @@ impl PrefixSet {
         (0..=128).rev().find(|&order| self.free_blocks(order) > 0)
     }
 
-    /// How many addresses are free.
-    pub(crate) fn free(&self) -> Amount {
-        let roots = self.roots.iter().fold(Amount::ZERO, |sum, root| sum.plus(Amount::of_order(root.order)));
-        self.held.values().fold(roots, |free, &(order, _)| free.minus(Amount::of_order(order)))
-    }
-
-    /// How many addresses the owners hold, all of them together.
-    pub(crate) fn owned(&self) -> Amount {
-        let owned = self.held.values().filter(|&&(_, holder)| !Holder(holder).is_mark());
-        owned.fold(Amount::ZERO, |sum, &(order, _)| sum.plus(Amount::of_order(order)))
-    }
-
-    /// How many addresses have this mark.
-    pub(crate) fn marked(&self, mark: Holder) -> Amount {
-        let marked = self.held.values().filter(|&&(_, holder)| holder == mark.0);
-        marked.fold(Amount::ZERO, |sum, &(order, _)| sum.plus(Amount::of_order(order)))
-    }
-
-    /// How many blocks owners hold, all of them together.
-    pub(crate) fn len(&self) -> usize {
-        self.held.values().filter(|&&(_, holder)| !Holder(holder).is_mark()).count()
+    /// The numbers of each prefix, in the order of [`Self::roots`].
+    pub(crate) fn counts(&self, root: usize) -> Counts {
+        let root = self.roots[root];
+        let mut counts = Counts { free: Amount::of_order(root.order), ..Counts::default() };
+        for (&base, &(order, holder, _)) in self.held.range(root.base..=root.last()) {
+            let (amount, _) = (Amount::of_order(order), base);
+            counts.free = counts.free.minus(amount);
+            match Holder(holder) {
+                Holder::RESERVED => counts.reserved = counts.reserved.plus(amount),
+                Holder::COOLING => counts.cooling = counts.cooling.plus(amount),
+                Holder::EXCLUDED => counts.excluded = counts.excluded.plus(amount),
+                _ => {
+                    counts.owned = counts.owned.plus(amount);
+                    counts.len += 1;
+                }
+            }
+        }
+        counts.largest_free = self.largest_free();
+        counts
     }
 
     /// How many blocks this owner holds. Not for marks.
@@ -239,8 +254,12 @@ impl PrefixSet {
     }
 
     /// What this owner holds, the latest first. Not for marks.
-    pub(crate) fn held_by(&self, holder: Holder) -> impl Iterator<Item = Block> {
-        let is_theirs = move |&(_, &(_, other)): &(&u128, &(u8, u32))| other == holder.0;
-        self.held.iter().filter(is_theirs).map(|(&base, &(order, _))| Block { base, order })
+    pub(crate) fn held_by(&self, holder: Holder) -> impl Iterator<Item = Held> {
+        let is_theirs = move |&(_, &(_, other, _)): &(&u128, &(u8, u32, u32))| other == holder.0;
+        self.held.iter().filter(is_theirs).map(|(&base, &(order, holder, since))| Held {
+            block: Block { base, order },
+            holder: Holder(holder),
+            since,
+        })
     }
 }
