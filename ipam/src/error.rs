@@ -118,6 +118,9 @@ pub enum AllocateError {
     /// The number is none of an owner.
     #[error(transparent)]
     Owner(#[from] UnknownOwner),
+    /// The pool has as many pieces as it can keep: some sixty million at least.
+    #[error("the pool is in too many pieces")]
+    Full,
 }
 
 struct Largest(Option<u8>);
@@ -180,6 +183,9 @@ pub enum ClaimError<O> {
     /// The number is none of an owner.
     #[error(transparent)]
     Owner(#[from] UnknownOwner),
+    /// The pool has as many pieces as it can keep: some sixty million at least.
+    #[error("the pool is in too many pieces")]
+    Full,
 }
 
 /// Why something can't be released.

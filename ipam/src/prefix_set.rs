@@ -1,8 +1,28 @@
-//! Which blocks of an address space are held, and by whom. Stand-in of the final one: same interface.
+//! Which blocks of an address space are held, and by whom: a tree that branches 64-fold and skips what is not there.
+//!
+//! A node of level L has 64 slots of 2^(6 L) addresses each. A slot is free, or belongs to a held block (a run of 1, 2, 4 … 64
+//! slots), or has a child in which some of its addresses are held. A child may be several levels below: in between, all but the
+//! child is free. What is free throughout costs nothing, and what is held costs one member of an array of its node.
+//!
+//! For each child its node keeps the orders of the free blocks in that slot, as a set: a search for a block of some order goes
+//! straight to it.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+mod counts;
+mod links;
+mod members;
+mod search;
+mod walk;
+mod word;
 
-use crate::{amount::Amount, block::Block};
+use alloc::vec::Vec;
+
+pub(crate) use self::counts::Counts;
+use self::{
+    counts::Root,
+    links::Links,
+    members::{Arrays, Members},
+};
+use crate::block::{Block, mask};
 
 /// Who holds a block, as a number: an owner, or one of the marks below.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,215 +71,508 @@ pub(crate) enum Conflict {
     Outside,
     /// It overlaps with this one, the lowest of them.
     Held(Held),
-}
-
-/// How much of a prefix is what, in addresses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) free: Amount,
-    pub(crate) owned: Amount,
-    pub(crate) reserved: Amount,
-    pub(crate) cooling: Amount,
-    pub(crate) excluded: Amount,
-    /// Blocks that owners hold.
-    pub(crate) len: usize,
-    /// The order of its largest free block.
-    pub(crate) largest_free: Option<u8>,
+    /// The set has as many nodes as it can count.
+    Full,
 }
 
 /// Blocks that are held, within some prefixes (roots). Blocks never overlap.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct PrefixSet {
-    roots: Vec<Block>,
-    held: BTreeMap<u128, (u8, u32, u32)>,
+    roots: Vec<Root>,
+    nodes: Vec<Node>,
+    spare: Vec<u32>,
+    grants: Arrays<Grant>,
+    children: Arrays<Child>,
+    links: Links,
+    /// The node that changed last: what its parent knows of it may be out of date until [`Self::settle`].
+    touched: u32,
+    /// No free block of this order or a larger one lies below the first address of this node.
+    lowest: Option<(u8, u32)>,
+}
+
+/// No node.
+const NONE: u32 = u32::MAX;
+
+/// How many nodes there can be: a held block is known by its node and slot, in 32 bits together.
+const MAX_NODES: usize = 1 << 26;
+
+#[derive(Clone, Debug)]
+struct Node {
+    /// The address of its first slot.
+    base: u128,
+    /// Slots that belong to held blocks, or are outside of the root. Of these, `more` are not the first of their block.
+    held: u64,
+    /// Together with `held`: see there. Without: slots with children.
+    more: u64,
+    parent: u32,
+    /// What the first slots of held blocks carry.
+    grants: Members,
+    /// What the slots with children carry.
+    children: Members,
+    level: u8,
+    /// No block is a run of more than 2^`limit` slots here: 6, and less where the root is not all of its topmost node.
+    limit: u8,
+}
+
+/// What is known of a held block.
+#[derive(Clone, Copy, Debug, Default)]
+struct Grant {
+    holder: u32,
+    since: u32,
+    /// The blocks that the holder occupied just before and after.
+    older: u32,
+    newer: u32,
+}
+
+/// A child of a node.
+#[derive(Clone, Copy, Debug, Default)]
+struct Child {
+    /// The orders of the free blocks in its slot, as a set.
+    orders: [u64; 2],
+    node: u32,
+}
+
+impl Child {
+    fn orders(self) -> u128 {
+        u128::from(self.orders[0]) | u128::from(self.orders[1]) << 64
+    }
+}
+
+fn halves(orders: u128) -> [u64; 2] {
+    [orders as u64, (orders >> 64) as u64]
+}
+
+impl Node {
+    /// The order of its slots.
+    const fn slot_order(&self) -> u8 {
+        6 * self.level
+    }
+
+    /// The order of all of it. The topmost one may be larger than its root: what is outside is never free.
+    const fn order(&self) -> u8 {
+        self.slot_order() + 6
+    }
+
+    const fn block(&self) -> Block {
+        Block { base: self.base, order: self.order() }
+    }
+
+    /// The slot of an address that it has.
+    const fn slot(&self, address: u128) -> u8 {
+        (address >> self.slot_order()) as u8 & 63
+    }
+
+    const fn slot_block(&self, slot: u8) -> Block {
+        Block { base: self.base + ((slot as u128) << self.slot_order()), order: self.slot_order() }
+    }
+
+    const fn free(&self) -> u64 {
+        !(self.held | self.more)
+    }
+
+    /// The first slots of held blocks.
+    const fn firsts(&self) -> u64 {
+        self.held & !self.more
+    }
+
+    /// The slots with children.
+    const fn parents(&self) -> u64 {
+        self.more & !self.held
+    }
+
+    /// The held block whose first slot this is. A run that ends the root is followed by slots outside, which look like more of
+    /// it: but it is no larger than its place and the root allow.
+    fn held_block(&self, first: u8) -> Block {
+        let more = (self.held & self.more).unbounded_shr(first as u32 + 1).trailing_ones() + 1;
+        let run = more.ilog2().min(first.trailing_zeros()).min(self.limit.into()) as u8;
+        Block { base: self.slot_block(first).base, order: self.slot_order() + run }
+    }
+
+    /// The first slot of the held block that has this slot.
+    const fn first_of(&self, slot: u8) -> u8 {
+        63 - (self.firsts() & (u64::MAX >> (63 - slot))).leading_zeros() as u8
+    }
+
+    /// The orders of its own free blocks, those in children not among them.
+    const fn own_orders(&self) -> u128 {
+        (word::largest_runs(self.free()) as u128) << self.slot_order()
+    }
 }
 
 impl PrefixSet {
     /// Without prefixes: everything is outside.
     pub(crate) fn new() -> Self {
-        Self::default()
+        Self {
+            roots: Vec::new(),
+            nodes: Vec::new(),
+            spare: Vec::new(),
+            grants: Arrays::new(),
+            children: Arrays::new(),
+            links: Links::default(),
+            touched: NONE,
+            lowest: None,
+        }
+    }
+
+    fn node(&self, node: u32) -> &Node {
+        &self.nodes[node as usize]
+    }
+
+    fn node_mut(&mut self, node: u32) -> &mut Node {
+        &mut self.nodes[node as usize]
+    }
+
+    /// The root that has an address.
+    fn root_of(&self, address: u128) -> Option<usize> {
+        let at = match &*self.roots {
+            [_] => 0,
+            roots => roots.partition_point(|root| root.block.base <= address).checked_sub(1)?,
+        };
+        self.roots.get(at)?.block.has(address).then_some(at)
     }
 
     /// The prefixes, in order. They never overlap; neighbours stay apart.
-    pub(crate) fn roots(&self) -> &[Block] {
-        &self.roots
+    pub(crate) fn roots(&self) -> impl ExactSizeIterator<Item = Block> {
+        self.roots.iter().map(|root| root.block)
     }
 
     /// Adds a prefix, all of it free; or says with which one it overlaps.
-    pub(crate) fn add_root(&mut self, root: Block) -> Result<(), Block> {
-        if let Some(&other) = self.roots.iter().find(|other| other.overlaps(root)) {
+    pub(crate) fn add_root(&mut self, block: Block) -> Result<(), Block> {
+        if let Some(other) = self.roots().find(|other| other.overlaps(block)) {
             return Err(other);
         }
-        let at = self.roots.partition_point(|other| other.base < root.base);
-        self.roots.insert(at, root);
+        let level = block.order / 6;
+        let base = block.base & !mask(6 * level + 6);
+        let node = self.add_node(NONE, base, level);
+        let top = self.node_mut(node);
+        top.limit = block.order - 6 * level;
+        let outside = !word::run_at(top.slot(block.base), top.limit);
+        (top.held, top.more) = (outside, outside);
+        let at = self.roots.partition_point(|other| other.block.base < block.base);
+        self.roots.insert(at, Root::new(block, node));
+        self.lowest = None;
         Ok(())
     }
 
     /// Takes a prefix away in which nothing is held, or says the first that is held in it. One that is none is no matter.
-    pub(crate) fn remove_root(&mut self, root: Block) -> Result<(), Held> {
-        if let Some(held) = self.next_held(root.base).filter(|held| held.block.overlaps(root)) {
+    pub(crate) fn remove_root(&mut self, block: Block) -> Result<(), Held> {
+        if let Some(held) = self.next_held(block.base).filter(|held| held.block.overlaps(block)) {
             return Err(held);
         }
-        self.roots.retain(|other| *other != root);
+        if let Some(at) = self.roots.iter().position(|root| root.block == block) {
+            let root = self.roots.remove(at);
+            self.drop_node(root.node);
+        }
         Ok(())
+    }
+
+    fn add_node(&mut self, parent: u32, base: u128, level: u8) -> u32 {
+        let (grants, children) = (Members::NONE, Members::NONE);
+        let node = Node { base, held: 0, more: 0, parent, grants, children, level, limit: 6 };
+        if let Some(number) = self.spare.pop() {
+            self.nodes[number as usize] = node;
+            return number;
+        }
+        members::grow(&mut self.nodes, 1);
+        self.nodes.push(node);
+        self.nodes.len() as u32 - 1
+    }
+
+    fn drop_node(&mut self, node: u32) {
+        if self.touched == node {
+            self.touched = NONE;
+        }
+        if self.lowest.is_some_and(|(_, lowest)| lowest == node) {
+            self.lowest = None;
+        }
+        self.spare.push(node);
+    }
+
+    fn child(&self, node: &Node, slot: u8) -> Child {
+        *self.children.get(node.children, node.parents(), slot)
+    }
+
+    fn held(&self, node: &Node, first: u8) -> Held {
+        let grant = self.grants.get(node.grants, node.firsts(), first);
+        Held { block: node.held_block(first), holder: Holder(grant.holder), since: grant.since }
+    }
+
+    /// The lowest node that has the whole block, and what is held there; the search starts at one that has it.
+    fn descend(&self, mut at: u32, block: Block) -> u32 {
+        loop {
+            let node = self.node(at);
+            let slot = node.slot(block.base);
+            if node.parents() >> slot & 1 == 0 {
+                return at;
+            }
+            let child = self.child(node, slot).node;
+            if !self.node(child).block().contains(block) {
+                return at;
+            }
+            at = child;
+        }
+    }
+
+    /// Where to look for a block: at the node that changed last, if it is there, else at the top.
+    fn start(&self, root: usize, block: Block) -> u32 {
+        match self.nodes.get(self.touched as usize) {
+            // A topmost one may reach beyond its root.
+            Some(node) if node.parent != NONE && node.block().contains(block) => self.touched,
+            _ => self.roots[root].node,
+        }
     }
 
     /// What is at the address.
     pub(crate) fn get(&self, address: u128) -> Found {
-        if !self.roots.iter().any(|root| root.has(address)) {
-            return Found::Outside;
-        }
-        match self.next_held(address).filter(|held| held.block.has(address)) {
-            Some(held) => Found::Held(held),
-            None => Found::Free,
-        }
-    }
-
-    /// The first held block, marks included, whose last address is `from` or higher: walks in order.
-    pub(crate) fn next_held(&self, from: u128) -> Option<Held> {
-        let held = |(&base, &(order, holder, since)): (&u128, &(u8, u32, u32))| Held {
-            block: Block { base, order },
-            holder: Holder(holder),
-            since,
-        };
-        self.held
-            .range(..=from)
-            .next_back()
-            .map(held)
-            .filter(|held| held.block.last() >= from)
-            .or_else(|| self.held.range(from..).next().map(held))
+        let Some(root) = self.root_of(address) else { return Found::Outside };
+        let node = self.node(self.descend(self.start(root, Block::single(address)), Block::single(address)));
+        let slot = node.slot(address);
+        if node.held >> slot & 1 == 0 { Found::Free } else { Found::Held(self.held(node, node.first_of(slot))) }
     }
 
     /// Has the block held.
     pub(crate) fn occupy(&mut self, block: Block, holder: Holder, since: u32) -> Result<(), Conflict> {
-        if !self.roots.iter().any(|root| root.contains(block)) {
-            return Err(Conflict::Outside);
+        let root = self.root_of(block.base).filter(|&root| self.roots[root].block.contains(block));
+        let Some(root) = root else { return Err(Conflict::Outside) };
+        let mut at = self.descend(self.start(root, block), block);
+        let level = block.order / 6;
+        let node = self.node(at);
+        let slot = node.slot(block.base);
+        // The free block that it is taken out of.
+        let whole;
+        if level >= node.level {
+            // It is a run of slots here: all of them have to be free.
+            let taken = word::run_at(slot, block.order - node.slot_order());
+            if node.free() & taken != taken {
+                return Err(self.conflict(block));
+            }
+            whole = node.slot_order() + word::run_around(node.free(), slot);
+        } else {
+            if node.held >> slot & 1 == 1 {
+                return Err(Conflict::Held(self.held(node, node.first_of(slot))));
+            }
+            if self.nodes.len() - self.spare.len() + 2 > MAX_NODES {
+                return Err(Conflict::Full);
+            }
+            if node.parents() >> slot & 1 == 0 {
+                whole = node.slot_order() + word::run_around(node.free(), slot);
+            } else {
+                let child = self.child(node, slot).node;
+                if block.contains(self.node(child).block()) {
+                    return Err(self.conflict(block));
+                }
+                // They part at their highest different bit: a node for both of them is made there.
+                whole = 127 - (block.base ^ self.node(child).base).leading_zeros() as u8;
+                at = self.split(at, slot, child, whole / 6);
+            }
+            if self.node(at).level > level {
+                at = self.add_child(at, block.base, level);
+            }
         }
-        if let Some(held) = self.next_held(block.base).filter(|held| held.block.overlaps(block)) {
-            return Err(Conflict::Held(held));
-        }
-        self.held.insert(block.base, (block.order, holder.0, since));
+        self.touch(at);
+        self.hold(at, block, holder, since);
+        self.roots[root].take(whole, block.order, holder);
         Ok(())
+    }
+
+    /// What the block overlaps with.
+    fn conflict(&self, block: Block) -> Conflict {
+        match self.next_held(block.base) {
+            Some(held) => Conflict::Held(held),
+            // There is something, or there would be no conflict.
+            None => Conflict::Outside,
+        }
+    }
+
+    /// Marks the slots of the block, all of them free, as held.
+    fn hold(&mut self, at: u32, block: Block, holder: Holder, since: u32) {
+        let node = &mut self.nodes[at as usize];
+        let slot = node.slot(block.base);
+        let taken = word::run_at(slot, block.order - node.slot_order());
+        let grant = Grant { holder: holder.0, since, older: NONE, newer: NONE };
+        let firsts = node.firsts();
+        self.grants.insert(&mut node.grants, firsts, slot, grant);
+        node.held |= taken;
+        node.more |= taken & !(1 << slot);
+        if !holder.is_mark() {
+            self.link(at, slot, holder);
+        }
+    }
+
+    /// Puts a node of this level between a node and the child in its slot.
+    fn split(&mut self, above: u32, slot: u8, below: u32, level: u8) -> u32 {
+        self.settle();
+        let base = self.node(below).base & !mask(6 * level + 6);
+        let between = self.add_node(above, base, level);
+        let order = self.node(above).slot_order();
+        let inner = self.orders_between(below, 6 * level);
+        // The orders are set right when the new one has settled.
+        *self.child_mut(above, slot) = Child { orders: halves(self.orders_between(between, order)), node: between };
+        self.node_mut(below).parent = between;
+        let slot = self.node(between).slot(self.node(below).base);
+        let node = &mut self.nodes[between as usize];
+        let child = Child { orders: halves(inner), node: below };
+        self.children.insert(&mut node.children, 0, slot, child);
+        node.more |= 1 << slot;
+        self.refresh(between);
+        between
+    }
+
+    /// Makes a child of this level in the free slot of an address.
+    fn add_child(&mut self, at: u32, address: u128, level: u8) -> u32 {
+        self.settle();
+        let child = self.add_node(at, address & !mask(6 * level + 6), level);
+        let orders = halves(self.orders_between(child, self.node(at).slot_order()));
+        let node = &mut self.nodes[at as usize];
+        let slot = node.slot(address);
+        let parents = node.parents();
+        self.children.insert(&mut node.children, parents, slot, Child { orders, node: child });
+        node.more |= 1 << slot;
+        self.refresh(at);
+        child
+    }
+
+    fn child_mut(&mut self, at: u32, slot: u8) -> &mut Child {
+        let node = &self.nodes[at as usize];
+        self.children.get_mut(node.children, node.parents(), slot)
     }
 
     /// Frees a block that is held as just this one, and says whose it was; or what is at its first address.
     pub(crate) fn vacate(&mut self, block: Block) -> Result<Holder, Found> {
-        match self.held.get(&block.base) {
-            Some(&(order, holder, _)) if order == block.order => {
-                self.held.remove(&block.base);
-                Ok(Holder(holder))
-            }
-            _ => Err(self.get(block.base)),
+        let Some(root) = self.root_of(block.base) else { return Err(Found::Outside) };
+        let mut at = self.descend(self.start(root, Block::single(block.base)), Block::single(block.base));
+        let node = self.node(at);
+        let mut slot = node.slot(block.base);
+        if node.firsts() >> slot & 1 == 0 || node.held_block(slot) != block {
+            return Err(self.get(block.base));
         }
-    }
-
-    /// The lowest free block of this order from `from` on and up to `to`, both included.
-    pub(crate) fn find(&mut self, order: u8, from: u128, to: u128) -> Option<Block> {
-        for root in self.roots.clone() {
-            if root.order < order || root.last() < from {
-                continue;
-            }
-            let mut at = Block::around(from.max(root.base), order);
-            if at.base < from && from > root.base {
-                at = Block { base: at.last().checked_add(1)?, order };
-            }
-            while root.contains(at) && at.last() <= to {
-                match self.next_held(at.base).filter(|held| held.block.overlaps(at)) {
-                    None => return Some(at),
-                    Some(held) => {
-                        let past = held.block.last().max(at.last());
-                        let Some(next) = past.checked_add(1) else { break };
-                        at = Block::around(next, order);
-                    }
-                }
-            }
+        self.touch(at);
+        let holder = self.unhold(at, slot);
+        if self.lowest.is_some_and(|(_, lowest)| block.base < self.node(lowest).base) {
+            self.lowest = None;
         }
-        None
-    }
-
-    /// The lowest block of this order in the smallest free block that has room for it.
-    pub(crate) fn find_tightest(&mut self, order: u8) -> Option<Block> {
-        let tightest = (order..=128).find(|&order| self.free_blocks(order) > 0)?;
-        let mut from = 0;
+        // It is one with its free neighbours now; a node without anything goes.
+        let mut whole;
         loop {
-            let found = self.find(tightest, from, u128::MAX)?;
-            if self.free_around(found.base) == Some(found) {
-                return Some(Block { base: found.base, order });
+            let node = self.node(at);
+            whole = node.slot_order() + word::run_around(node.free(), slot);
+            if node.held | node.more != 0 || node.parent == NONE {
+                break;
             }
-            from = found.last() + 1;
+            let parent = node.parent;
+            slot = self.node(parent).slot(block.base);
+            self.drop_node(at);
+            let node = &mut self.nodes[parent as usize];
+            let parents = node.parents();
+            self.children.remove(&mut node.children, parents, slot);
+            node.more &= !(1 << slot);
+            at = parent;
+        }
+        if self.touched != at {
+            self.refresh(at);
+        }
+        self.skip(at);
+        self.roots[root].give(whole, block.order, holder);
+        Ok(holder)
+    }
+
+    /// Marks the slots of a held block as free.
+    fn unhold(&mut self, at: u32, slot: u8) -> Holder {
+        let holder = Holder(self.grant(at, slot).holder);
+        if !holder.is_mark() {
+            self.unlink(at, slot);
+        }
+        let node = &mut self.nodes[at as usize];
+        let freed = word::run_at(slot, node.held_block(slot).order - node.slot_order());
+        let firsts = node.firsts();
+        self.grants.remove(&mut node.grants, firsts, slot);
+        node.held &= !freed;
+        node.more &= !freed;
+        holder
+    }
+
+    /// Takes a node away that has nothing but one child: its parent gets the child.
+    fn skip(&mut self, at: u32) {
+        let node = self.node(at);
+        if node.parent == NONE || node.held != 0 || node.more.count_ones() != 1 {
+            return;
+        }
+        self.settle();
+        let node = self.node(at);
+        let (parent, base, own) = (node.parent, node.base, node.more);
+        let below = self.child(node, own.trailing_zeros() as u8).node;
+        let slot = self.node(parent).slot(base);
+        let node = &mut self.nodes[at as usize];
+        self.children.remove(&mut node.children, own, own.trailing_zeros() as u8);
+        // The orders in the slot stay what they are.
+        self.child_mut(parent, slot).node = below;
+        self.node_mut(below).parent = parent;
+        self.drop_node(at);
+    }
+
+    /// Notes that a node changes. What the parent of the one before knows is set right first.
+    fn touch(&mut self, at: u32) {
+        if self.touched != at {
+            self.settle();
+            self.touched = at;
         }
     }
 
-    /// The largest free block that has the address.
-    pub(crate) fn free_around(&self, address: u128) -> Option<Block> {
-        let root = *self.roots.iter().find(|root| root.has(address))?;
-        let is_free = |block: &Block| {
-            root.contains(*block) && self.next_held(block.base).is_none_or(|held| !held.block.overlaps(*block))
-        };
-        (0..=root.order).map(|order| Block::around(address, order)).take_while(is_free).last()
+    /// Sets right what the parent knows of the node that changed last.
+    fn settle(&mut self) {
+        if self.touched != NONE {
+            self.refresh(self.touched);
+            self.touched = NONE;
+        }
     }
 
-    /// How many free blocks of just this order there are, where free neighbours count as the one that they make.
-    pub(crate) fn free_blocks(&self, order: u8) -> u64 {
-        let mut count = 0;
-        for root in &self.roots {
-            let mut at = root.base;
-            loop {
-                let last = match (self.get(at), self.free_around(at)) {
-                    (Found::Held(held), _) => held.block.last(),
-                    (_, Some(free)) => {
-                        count += u64::from(free.order == order);
-                        free.last()
-                    }
-                    _ => unreachable!(),
-                };
-                if last == root.last() {
+    /// The orders of the free blocks in a slot of this order with that child.
+    fn orders_between(&self, child: u32, slot_order: u8) -> u128 {
+        let node = self.node(child);
+        let mut orders = node.own_orders() | skipped(node, slot_order);
+        for slot in word::slots(node.parents()) {
+            orders |= self.child(node, slot).orders();
+        }
+        orders
+    }
+
+    /// Tells the parent of a node, and its parents, which free blocks there are.
+    fn refresh(&mut self, at: u32) {
+        let node = self.node(at);
+        let (mut parent, mut base) = (node.parent, node.base);
+        if parent == NONE {
+            return;
+        }
+        let mut orders = self.orders_between(at, self.node(parent).slot_order());
+        loop {
+            let above = self.node(parent);
+            let slot = above.slot(base);
+            let before = self.child(above, slot).orders();
+            if before == orders {
+                return;
+            }
+            self.child_mut(parent, slot).orders = halves(orders);
+            let (more, less) = (orders & !before, before & !orders);
+            let above = self.node(parent);
+            (parent, base) = (above.parent, above.base);
+            if parent == NONE {
+                return;
+            }
+            // What is less in one of its slots may be in another one.
+            let mut elsewhere = above.own_orders();
+            for slot in word::slots(above.parents()) {
+                if elsewhere & less == less {
                     break;
                 }
-                at = last + 1;
+                elsewhere |= self.child(above, slot).orders();
             }
+            let next = self.node(parent);
+            orders = (self.child(next, next.slot(base)).orders() | more) & !(less & !elsewhere);
         }
-        count
     }
+}
 
-    /// The order of the largest free block.
-    pub(crate) fn largest_free(&self) -> Option<u8> {
-        (0..=128).rev().find(|&order| self.free_blocks(order) > 0)
-    }
-
-    /// The numbers of each prefix, in the order of [`Self::roots`].
-    pub(crate) fn counts(&self, root: usize) -> Counts {
-        let root = self.roots[root];
-        let mut counts = Counts { free: Amount::of_order(root.order), ..Counts::default() };
-        for (&base, &(order, holder, _)) in self.held.range(root.base..=root.last()) {
-            let (amount, _) = (Amount::of_order(order), base);
-            counts.free = counts.free.minus(amount);
-            match Holder(holder) {
-                Holder::RESERVED => counts.reserved = counts.reserved.plus(amount),
-                Holder::COOLING => counts.cooling = counts.cooling.plus(amount),
-                Holder::EXCLUDED => counts.excluded = counts.excluded.plus(amount),
-                _ => {
-                    counts.owned = counts.owned.plus(amount);
-                    counts.len += 1;
-                }
-            }
-        }
-        counts.largest_free = self.largest_free();
-        counts
-    }
-
-    /// How many blocks this owner holds. Not for marks.
-    pub(crate) fn count_of(&self, holder: Holder) -> usize {
-        self.held_by(holder).count()
-    }
-
-    /// What this owner holds, the latest first. Not for marks.
-    pub(crate) fn held_by(&self, holder: Holder) -> impl Iterator<Item = Held> {
-        let is_theirs = move |&(_, &(_, other, _)): &(&u128, &(u8, u32, u32))| other == holder.0;
-        self.held.iter().filter(is_theirs).map(|(&base, &(order, holder, since))| Held {
-            block: Block { base, order },
-            holder: Holder(holder),
-            since,
-        })
-    }
+/// The orders of the blocks between a child and its parent's slot of this order: halves of which the child is in the other.
+fn skipped(child: &Node, slot_order: u8) -> u128 {
+    mask(slot_order) & !mask(child.order())
 }

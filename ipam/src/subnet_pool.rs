@@ -121,8 +121,11 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
             largest_free: self.space.set.largest_free().map(|order| self.family().width() - order),
         })?;
         let holder = owner.enroll(&mut self.owners)?;
-        let occupied = self.space.set.occupy(block, holder, seconds(now));
-        debug_assert_eq!(occupied, Ok(()), "what was chosen is free");
+        if self.space.set.occupy(block, holder, seconds(now)).is_err() {
+            // What was chosen is free: nothing else can be.
+            self.forget_without_grants(holder);
+            return Err(AllocateError::Full);
+        }
         Ok(self.family().prefix(block))
     }
 
@@ -171,6 +174,7 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
             }
             match conflict {
                 Conflict::Outside => ClaimError::Outside { prefix },
+                Conflict::Full => ClaimError::Full,
                 Conflict::Held(held) => self.overlap(prefix, held),
             }
         })
@@ -388,7 +392,7 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
 
     /// How full each prefix of the pool is, in order.
     pub fn usage_by_prefix(&self) -> impl Iterator<Item = (IpNet, Usage)> {
-        self.space.set.roots().iter().enumerate().map(|(at, &root)| {
+        self.space.set.roots().enumerate().map(|(at, root)| {
             let usage = Usage::new(iter::once(self.space.set.counts(at)), self.family().width());
             (self.family().prefix(root), usage)
         })

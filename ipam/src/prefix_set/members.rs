@@ -1,0 +1,198 @@
+//! Arrays of one to 64 members: what the used slots of a node carry.
+
+use alloc::vec::Vec;
+
+use super::word;
+
+/// How many slots a node has at most: an array of this class has a place for each.
+const FULL: u8 = 6;
+
+/// An array: the place of each member is the rank of its slot among the used slots; in one of 64 places it is the slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Members(u32);
+
+impl Members {
+    /// No array.
+    pub(super) const NONE: Self = Self(u32::MAX);
+
+    /// The array of this index among those of 2^`class` places.
+    const fn new(class: u8, index: usize) -> Self {
+        Self((class as u32) << 29 | index as u32)
+    }
+
+    const fn class(self) -> u8 {
+        (self.0 >> 29) as u8
+    }
+
+    const fn index(self) -> usize {
+        (self.0 << 3 >> 3) as usize
+    }
+
+    /// Where it starts.
+    const fn start(self) -> usize {
+        self.index() << self.class()
+    }
+}
+
+/// All arrays, those of as many places side by side.
+#[derive(Clone, Debug)]
+pub(super) struct Arrays<T> {
+    places: [Vec<T>; FULL as usize + 1],
+    spare: [Vec<u32>; FULL as usize + 1],
+}
+
+/// The place of a slot in an array of this class.
+#[inline]
+const fn place(class: u8, used: u64, slot: u8) -> usize {
+    if class == FULL { slot as usize } else { (used & word::below(slot)).count_ones() as usize }
+}
+
+impl<T: Copy + Default> Arrays<T> {
+    pub(super) fn new() -> Self {
+        Self { places: core::array::from_fn(|_| Vec::new()), spare: core::array::from_fn(|_| Vec::new()) }
+    }
+
+    fn array(&mut self, members: Members) -> &mut [T] {
+        &mut self.places[members.class() as usize][members.start()..][..1 << members.class()]
+    }
+
+    /// What the slot carries; it is one of the used ones.
+    #[inline]
+    pub(super) fn get(&self, members: Members, used: u64, slot: u8) -> &T {
+        &self.places[members.class() as usize][members.start() + place(members.class(), used, slot)]
+    }
+
+    /// What the slot carries, to be changed; it is one of the used ones.
+    #[inline]
+    pub(super) fn get_mut(&mut self, members: Members, used: u64, slot: u8) -> &mut T {
+        &mut self.places[members.class() as usize][members.start() + place(members.class(), used, slot)]
+    }
+
+    /// Adds what a slot carries that was not used before.
+    pub(super) fn insert(&mut self, members: &mut Members, used: u64, slot: u8, value: T) {
+        let (count, at) = (used.count_ones() as usize, place(0, used, slot));
+        if *members == Members::NONE {
+            *members = self.take(0);
+            self.array(*members)[0] = value;
+        } else if members.class() == FULL {
+            self.array(*members)[slot as usize] = value;
+        } else if count < 1 << members.class() {
+            let array = self.array(*members);
+            array.copy_within(at..count, at + 1);
+            array[at] = value;
+        } else {
+            let old = *members;
+            *members = self.take(old.class() + 1);
+            let (from, to) = (old.class() as usize, members.class() as usize);
+            let (smaller, larger) = self.places.split_at_mut(to);
+            let from = &smaller[from][old.start()..][..count];
+            let to = &mut larger[0][members.start()..][..2 * count];
+            if members.class() == FULL {
+                spread(from, to, used);
+                to[slot as usize] = value;
+            } else {
+                to[..at].copy_from_slice(&from[..at]);
+                to[at] = value;
+                to[at + 1..=count].copy_from_slice(&from[at..]);
+            }
+            self.give_back(old);
+        }
+    }
+
+    /// Takes away what a slot carries; `used` still has it.
+    pub(super) fn remove(&mut self, members: &mut Members, used: u64, slot: u8) {
+        let (left, at) = (used.count_ones() as usize - 1, place(0, used, slot));
+        if left == 0 {
+            self.give_back(*members);
+            *members = Members::NONE;
+            return;
+        }
+        if members.class() < FULL {
+            self.array(*members).copy_within(at + 1..=left, at);
+        }
+        // Half as many places, where a quarter is enough.
+        if left << 2 == 1 << members.class() {
+            let old = *members;
+            *members = self.take(old.class() - 1);
+            let (from, to) = (old.class() as usize, members.class() as usize);
+            let (smaller, larger) = self.places.split_at_mut(from);
+            let from = &larger[0][old.start()..][..1 << from];
+            let to = &mut smaller[to][members.start()..][..left];
+            if old.class() == FULL {
+                gather(from, to, used & !(1 << slot));
+            } else {
+                to.copy_from_slice(&from[..left]);
+            }
+            self.give_back(old);
+        }
+    }
+
+    fn take(&mut self, class: u8) -> Members {
+        if let Some(index) = self.spare[class as usize].pop() {
+            return Members::new(class, index as usize);
+        }
+        let (places, size) = (&mut self.places[class as usize], 1_usize << class);
+        let index = places.len() >> class;
+        grow(places, size);
+        places.resize(places.len() + size, T::default());
+        Members::new(class, index)
+    }
+
+    fn give_back(&mut self, members: Members) {
+        self.spare[members.class() as usize].push(members.index() as u32);
+    }
+}
+
+/// Has room for `more`, and an eighth of the present beyond: twice as much would be too much of what is never used.
+pub(super) fn grow<T>(places: &mut Vec<T>, more: usize) {
+    if places.capacity() - places.len() < more {
+        places.reserve_exact((places.len() / 8).max(16).max(more));
+    }
+}
+
+/// From ranks to slots.
+fn spread<T: Copy>(from: &[T], to: &mut [T], mut used: u64) {
+    for value in from {
+        to[used.trailing_zeros() as usize] = *value;
+        used &= used - 1;
+    }
+}
+
+/// From slots to ranks.
+fn gather<T: Copy>(from: &[T], to: &mut [T], mut used: u64) {
+    for value in to {
+        *value = from[used.trailing_zeros() as usize];
+        used &= used - 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_slot_keeps_what_it_carries() {
+        let mut arrays = Arrays::<u32>::new();
+        let (mut members, mut used, mut random) = (Members::NONE, 0_u64, 7_u64);
+        let mut carried = [0; 64];
+        for round in 0..20_000_u32 {
+            random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            let slot = (random >> 58) as u8;
+            // Mostly filled for a while, then mostly emptied.
+            let fill = (round / 200) % 2 == 0;
+            if used >> slot & 1 == 0 && (fill || round % 4 == 0) {
+                arrays.insert(&mut members, used, slot, round);
+                used |= 1 << slot;
+                carried[slot as usize] = round;
+            } else if used >> slot & 1 == 1 && (!fill || round % 4 == 0) {
+                arrays.remove(&mut members, used, slot);
+                used &= !(1 << slot);
+            }
+            for slot in (0..64).filter(|slot| used >> slot & 1 == 1) {
+                assert_eq!(*arrays.get(members, used, slot), carried[slot as usize]);
+            }
+            assert_eq!(members == Members::NONE, used == 0);
+        }
+        assert!(arrays.places.iter().all(|places| places.len() <= 64), "arrays are used again");
+    }
+}

@@ -1,0 +1,131 @@
+//! Where something is free.
+
+use super::{Node, PrefixSet, word};
+use crate::block::{Block, mask};
+
+impl PrefixSet {
+    /// The lowest free block of this order from `from` on and up to `to`, both included.
+    pub(crate) fn find(&mut self, order: u8, from: u128, to: u128) -> Option<Block> {
+        let known = self.lowest.filter(|&(known, node)| order >= known && from <= self.node(node).base);
+        let at_node = known.and_then(|(_, node)| self.find_in_slots(self.node(node), order));
+        let found = match at_node {
+            Some(found) => found,
+            None => {
+                let from = known.map_or(from, |(_, node)| self.node(node).base);
+                let (found, node) = self.find_from(order, from)?;
+                if (known.is_some() || from == 0) && order / 6 == self.node(node).level {
+                    self.lowest = Some((order, node));
+                }
+                found
+            }
+        };
+        (found.last() <= to).then_some(found)
+    }
+
+    /// The lowest free block of this order that is a run of a node's slots.
+    fn find_in_slots(&self, node: &Node, order: u8) -> Option<Block> {
+        if order / 6 != node.level {
+            return None;
+        }
+        let slot = word::lowest(word::runs(node.free(), order - node.slot_order()))?;
+        Some(Block { base: node.slot_block(slot).base, order })
+    }
+
+    /// The lowest free block of this order from `from` on, and the node whose slots it lies in.
+    fn find_from(&mut self, order: u8, from: u128) -> Option<(Block, u32)> {
+        self.settle();
+        let first = self.roots.partition_point(|root| root.block.last() < from);
+        self.roots[first..].iter().find_map(|root| {
+            if root.largest_free() >= Some(order) { self.find_in(root.node, order, from) } else { None }
+        })
+    }
+
+    /// The lowest free block of this order in a node, from `from` on; and the node whose slots it lies in.
+    fn find_in(&self, at: u32, order: u8, from: u128) -> Option<(Block, u32)> {
+        let node = self.node(at);
+        if node.block().last() < from {
+            return None;
+        }
+        let slot_order = node.slot_order();
+        let from_slot = if from <= node.base { 0 } else { node.slot(from) };
+        if order >= slot_order {
+            let run = order - slot_order;
+            let starts = if run > 6 { 0 } else { word::runs(node.free(), run) & !word::below(from_slot) };
+            let is_behind = |slot: &u8| node.slot_block(*slot).base >= from;
+            // The first may begin before `from`, in the same slot.
+            let slot = word::slots(starts).find(is_behind)?;
+            return Some((Block { base: node.slot_block(slot).base, order }, at));
+        }
+        word::slots((node.free() | node.parents()) & !word::below(from_slot)).find_map(|slot| {
+            let whole = node.slot_block(slot);
+            let from = from.max(whole.base);
+            if node.parents() >> slot & 1 == 0 {
+                return align(from, order).filter(|free| whole.has(free.base)).map(|free| (free, at));
+            }
+            let child = self.child(node, slot);
+            if child.orders() >> order == 0 {
+                return None;
+            }
+            self.find_around(whole, child.node, order, from).map(|(free, inner)| (free, inner.unwrap_or(at)))
+        })
+    }
+
+    /// The lowest free block of this order in a slot with a child, from `from` on; and the node whose slots it lies in, if it
+    /// is in the child.
+    fn find_around(&self, slot: Block, child: u32, order: u8, from: u128) -> Option<(Block, Option<u32>)> {
+        let inner = self.node(child).block();
+        let mut next = align(from, order)?;
+        // What is not in the child is free: at most twice the child is in the way.
+        while slot.has(next.base) {
+            if !next.overlaps(inner) {
+                return Some((next, None));
+            }
+            let mut behind = next.last();
+            if inner.order > order {
+                if let Some((free, node)) = self.find_in(child, order, next.base) {
+                    return Some((free, Some(node)));
+                }
+                behind = inner.last();
+            }
+            next = align(behind.checked_add(1)?, order)?;
+        }
+        None
+    }
+
+    /// The lowest block of this order in the smallest free block that has room for it.
+    pub(crate) fn find_tightest(&mut self, order: u8) -> Option<Block> {
+        self.settle();
+        let (tightest, root) = self
+            .roots
+            .iter()
+            .filter_map(|root| Some((root.tightest(order)?, root.block.base, root.node)))
+            .min()
+            .map(|(tightest, _, node)| (tightest, node))?;
+        let found = self.find_whole(root, tightest)?;
+        Some(Block { base: found.base, order })
+    }
+
+    /// The lowest free block of just this order in a node: one that is part of no larger free block.
+    fn find_whole(&self, at: u32, order: u8) -> Option<Block> {
+        let node = self.node(at);
+        let slot_order = node.slot_order();
+        if order >= slot_order {
+            let slot = word::lowest(word::largest_runs_of(node.free(), (order - slot_order).min(6)))?;
+            return Some(Block { base: node.slot_block(slot).base, order });
+        }
+        let slot = word::slots(node.parents()).find(|&slot| self.child(node, slot).orders() >> order & 1 == 1)?;
+        let child = self.child(node, slot).node;
+        let inner = self.node(child);
+        if order < inner.order() {
+            return self.find_whole(child, order);
+        }
+        // The half of its parent that the child is not in.
+        Some(Block::around(inner.base ^ (mask(order) + 1), order))
+    }
+}
+
+/// The first block of this order from an address on.
+fn align(from: u128, order: u8) -> Option<Block> {
+    let base = from.checked_add(mask(order))? & !mask(order);
+    Some(Block { base, order })
+}
