@@ -82,7 +82,9 @@ pub(crate) struct PrefixSet {
     nodes: Vec<Node>,
     spare: Vec<u32>,
     grants: Arrays<Grant>,
-    children: Arrays<Child>,
+    children: Arrays<u32>,
+    /// For each child the orders of the free blocks in its slot, as a set.
+    orders: Arrays<u128>,
     links: Links,
     /// The node that changed last: what its parent knows of it may be out of date until [`Self::settle`].
     touched: u32,
@@ -107,8 +109,10 @@ struct Node {
     parent: u32,
     /// What the first slots of held blocks carry.
     grants: Members,
-    /// What the slots with children carry.
+    /// The children.
     children: Members,
+    /// What is known of the children.
+    orders: Members,
     level: u8,
     /// No block is a run of more than 2^`limit` slots here: 6, and less where the root is not all of its topmost node.
     limit: u8,
@@ -119,27 +123,6 @@ struct Node {
 struct Grant {
     holder: u32,
     since: u32,
-    /// The blocks that the holder occupied just before and after.
-    older: u32,
-    newer: u32,
-}
-
-/// A child of a node.
-#[derive(Clone, Copy, Debug, Default)]
-struct Child {
-    /// The orders of the free blocks in its slot, as a set.
-    orders: [u64; 2],
-    node: u32,
-}
-
-impl Child {
-    fn orders(self) -> u128 {
-        u128::from(self.orders[0]) | u128::from(self.orders[1]) << 64
-    }
-}
-
-fn halves(orders: u128) -> [u64; 2] {
-    [orders as u64, (orders >> 64) as u64]
 }
 
 impl Node {
@@ -208,6 +191,7 @@ impl PrefixSet {
             spare: Vec::new(),
             grants: Arrays::new(),
             children: Arrays::new(),
+            orders: Arrays::new(),
             links: Links::default(),
             touched: NONE,
             lowest: None,
@@ -267,8 +251,8 @@ impl PrefixSet {
     }
 
     fn add_node(&mut self, parent: u32, base: u128, level: u8) -> u32 {
-        let (grants, children) = (Members::NONE, Members::NONE);
-        let node = Node { base, held: 0, more: 0, parent, grants, children, level, limit: 6 };
+        let none = Members::NONE;
+        let node = Node { base, held: 0, more: 0, parent, grants: none, children: none, orders: none, level, limit: 6 };
         if let Some(number) = self.spare.pop() {
             self.nodes[number as usize] = node;
             return number;
@@ -288,8 +272,39 @@ impl PrefixSet {
         self.spare.push(node);
     }
 
-    fn child(&self, node: &Node, slot: u8) -> Child {
+    fn child(&self, node: &Node, slot: u8) -> u32 {
         *self.children.get(node.children, node.parents(), slot)
+    }
+
+    /// The orders of the free blocks in a slot with a child.
+    fn orders(&self, node: &Node, slot: u8) -> u128 {
+        *self.orders.get(node.orders, node.parents(), slot)
+    }
+
+    /// Makes a node the child in a free slot of another.
+    fn add_to_parent(&mut self, parent: u32, slot: u8, child: u32, orders: u128) {
+        let node = &mut self.nodes[parent as usize];
+        let parents = node.parents();
+        self.children.insert(&mut node.children, parents, slot, child);
+        self.orders.insert(&mut node.orders, parents, slot, orders);
+        node.more |= 1 << slot;
+    }
+
+    /// Has a slot with a child be free.
+    fn remove_from_parent(&mut self, parent: u32, slot: u8) {
+        let node = &mut self.nodes[parent as usize];
+        let parents = node.parents();
+        self.children.remove(&mut node.children, parents, slot);
+        self.orders.remove(&mut node.orders, parents, slot);
+        node.more &= !(1 << slot);
+    }
+
+    /// Another child, or other orders of it.
+    fn set_child(&mut self, parent: u32, slot: u8, child: u32, orders: u128) {
+        let node = &self.nodes[parent as usize];
+        let parents = node.parents();
+        *self.children.get_mut(node.children, parents, slot) = child;
+        *self.orders.get_mut(node.orders, parents, slot) = orders;
     }
 
     fn held(&self, node: &Node, first: u8) -> Held {
@@ -305,7 +320,7 @@ impl PrefixSet {
             if node.parents() >> slot & 1 == 0 {
                 return at;
             }
-            let child = self.child(node, slot).node;
+            let child = self.child(node, slot);
             if !self.node(child).block().contains(block) {
                 return at;
             }
@@ -357,7 +372,7 @@ impl PrefixSet {
             if node.parents() >> slot & 1 == 0 {
                 whole = node.slot_order() + word::run_around(node.free(), slot);
             } else {
-                let child = self.child(node, slot).node;
+                let child = self.child(node, slot);
                 if block.contains(self.node(child).block()) {
                     return Err(self.conflict(block));
                 }
@@ -389,13 +404,13 @@ impl PrefixSet {
         let node = &mut self.nodes[at as usize];
         let slot = node.slot(block.base);
         let taken = word::run_at(slot, block.order - node.slot_order());
-        let grant = Grant { holder: holder.0, since, older: NONE, newer: NONE };
+        let grant = Grant { holder: holder.0, since };
         let firsts = node.firsts();
         self.grants.insert(&mut node.grants, firsts, slot, grant);
         node.held |= taken;
         node.more |= taken & !(1 << slot);
-        if !holder.is_mark() {
-            self.link(at, slot, holder);
+        if !holder.is_mark() && self.links.add(holder, at, slot) {
+            self.clean(holder);
         }
     }
 
@@ -406,14 +421,11 @@ impl PrefixSet {
         let between = self.add_node(above, base, level);
         let order = self.node(above).slot_order();
         let inner = self.orders_between(below, 6 * level);
-        // The orders are set right when the new one has settled.
-        *self.child_mut(above, slot) = Child { orders: halves(self.orders_between(between, order)), node: between };
+        // The orders are set right as soon as the new one has its child.
+        self.set_child(above, slot, between, self.orders_between(between, order));
         self.node_mut(below).parent = between;
         let slot = self.node(between).slot(self.node(below).base);
-        let node = &mut self.nodes[between as usize];
-        let child = Child { orders: halves(inner), node: below };
-        self.children.insert(&mut node.children, 0, slot, child);
-        node.more |= 1 << slot;
+        self.add_to_parent(between, slot, below, inner);
         self.refresh(between);
         between
     }
@@ -422,32 +434,46 @@ impl PrefixSet {
     fn add_child(&mut self, at: u32, address: u128, level: u8) -> u32 {
         self.settle();
         let child = self.add_node(at, address & !mask(6 * level + 6), level);
-        let orders = halves(self.orders_between(child, self.node(at).slot_order()));
-        let node = &mut self.nodes[at as usize];
-        let slot = node.slot(address);
-        let parents = node.parents();
-        self.children.insert(&mut node.children, parents, slot, Child { orders, node: child });
-        node.more |= 1 << slot;
+        let orders = self.orders_between(child, self.node(at).slot_order());
+        self.add_to_parent(at, self.node(at).slot(address), child, orders);
         self.refresh(at);
         child
     }
 
-    fn child_mut(&mut self, at: u32, slot: u8) -> &mut Child {
-        let node = &self.nodes[at as usize];
-        self.children.get_mut(node.children, node.parents(), slot)
-    }
-
     /// Frees a block that is held as just this one, and says whose it was; or what is at its first address.
     pub(crate) fn vacate(&mut self, block: Block) -> Result<Holder, Found> {
+        self.vacate_if(block, |_| true)
+    }
+
+    /// Frees a block that an owner holds as just this one; of one with a mark it says so.
+    pub(crate) fn vacate_owned(&mut self, block: Block) -> Result<Holder, Found> {
+        self.vacate_if(block, |holder| !holder.is_mark())
+    }
+
+    #[inline]
+    fn vacate_if(&mut self, block: Block, may: impl Fn(Holder) -> bool) -> Result<Holder, Found> {
         let Some(root) = self.root_of(block.base) else { return Err(Found::Outside) };
-        let mut at = self.descend(self.start(root, Block::single(block.base)), Block::single(block.base));
+        let mut at = self.start(root, block);
+        at = self.descend(at, Block::single(block.base));
         let node = self.node(at);
         let mut slot = node.slot(block.base);
-        if node.firsts() >> slot & 1 == 0 || node.held_block(slot) != block {
+        let firsts = node.firsts();
+        if firsts >> slot & 1 == 0 || node.held_block(slot) != block {
             return Err(self.get(block.base));
         }
+        let holder = Holder(self.grants.get(node.grants, firsts, slot).holder);
+        if !may(holder) {
+            return Err(Found::Held(self.held(node, slot)));
+        }
         self.touch(at);
-        let holder = self.unhold(at, slot);
+        let node = &mut self.nodes[at as usize];
+        let freed = word::run_at(slot, block.order - node.slot_order());
+        self.grants.remove(&mut node.grants, firsts, slot);
+        node.held &= !freed;
+        node.more &= !freed;
+        if !holder.is_mark() && self.links.take(holder) {
+            self.clean(holder);
+        }
         if self.lowest.is_some_and(|(_, lowest)| block.base < self.node(lowest).base) {
             self.lowest = None;
         }
@@ -462,10 +488,7 @@ impl PrefixSet {
             let parent = node.parent;
             slot = self.node(parent).slot(block.base);
             self.drop_node(at);
-            let node = &mut self.nodes[parent as usize];
-            let parents = node.parents();
-            self.children.remove(&mut node.children, parents, slot);
-            node.more &= !(1 << slot);
+            self.remove_from_parent(parent, slot);
             at = parent;
         }
         if self.touched != at {
@@ -476,21 +499,6 @@ impl PrefixSet {
         Ok(holder)
     }
 
-    /// Marks the slots of a held block as free.
-    fn unhold(&mut self, at: u32, slot: u8) -> Holder {
-        let holder = Holder(self.grant(at, slot).holder);
-        if !holder.is_mark() {
-            self.unlink(at, slot);
-        }
-        let node = &mut self.nodes[at as usize];
-        let freed = word::run_at(slot, node.held_block(slot).order - node.slot_order());
-        let firsts = node.firsts();
-        self.grants.remove(&mut node.grants, firsts, slot);
-        node.held &= !freed;
-        node.more &= !freed;
-        holder
-    }
-
     /// Takes a node away that has nothing but one child: its parent gets the child.
     fn skip(&mut self, at: u32) {
         let node = self.node(at);
@@ -499,15 +507,15 @@ impl PrefixSet {
         }
         self.settle();
         let node = self.node(at);
-        let (parent, base, own) = (node.parent, node.base, node.more);
-        let below = self.child(node, own.trailing_zeros() as u8).node;
-        let slot = self.node(parent).slot(base);
-        let node = &mut self.nodes[at as usize];
-        self.children.remove(&mut node.children, own, own.trailing_zeros() as u8);
-        // The orders in the slot stay what they are.
-        self.child_mut(parent, slot).node = below;
-        self.node_mut(below).parent = parent;
+        let (parent, base, inner) = (node.parent, node.base, node.more.trailing_zeros() as u8);
+        let below = self.child(node, inner);
+        self.remove_from_parent(at, inner);
         self.drop_node(at);
+        // The orders in the slot stay what they are.
+        let above = self.node(parent);
+        let slot = above.slot(base);
+        self.set_child(parent, slot, below, self.orders(above, slot));
+        self.node_mut(below).parent = parent;
     }
 
     /// Notes that a node changes. What the parent of the one before knows is set right first.
@@ -531,7 +539,7 @@ impl PrefixSet {
         let node = self.node(child);
         let mut orders = node.own_orders() | skipped(node, slot_order);
         for slot in word::slots(node.parents()) {
-            orders |= self.child(node, slot).orders();
+            orders |= self.orders(node, slot);
         }
         orders
     }
@@ -547,11 +555,12 @@ impl PrefixSet {
         loop {
             let above = self.node(parent);
             let slot = above.slot(base);
-            let before = self.child(above, slot).orders();
+            let before = self.orders(above, slot);
             if before == orders {
                 return;
             }
-            self.child_mut(parent, slot).orders = halves(orders);
+            let node = &self.nodes[parent as usize];
+            *self.orders.get_mut(node.orders, node.parents(), slot) = orders;
             let (more, less) = (orders & !before, before & !orders);
             let above = self.node(parent);
             (parent, base) = (above.parent, above.base);
@@ -564,10 +573,10 @@ impl PrefixSet {
                 if elsewhere & less == less {
                     break;
                 }
-                elsewhere |= self.child(above, slot).orders();
+                elsewhere |= self.orders(above, slot);
             }
             let next = self.node(parent);
-            orders = (self.child(next, next.slot(base)).orders() | more) & !(less & !elsewhere);
+            orders = (self.orders(next, next.slot(base)) | more) & !(less & !elsewhere);
         }
     }
 }

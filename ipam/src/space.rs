@@ -46,9 +46,9 @@ impl Space {
         self.set.occupy(block, holder, since)
     }
 
-    /// Takes back a block that is held as just this one, and says whose it was; or what is at its first address.
+    /// Takes back a block that an owner holds as just this one, and says whose it was; or what is at its first address.
     pub(crate) fn vacate(&mut self, block: Block) -> Result<Holder, Found> {
-        let holder = self.set.vacate(block)?;
+        let holder = self.set.vacate_owned(block)?;
         if !self.reserved.is_empty() {
             self.mark_reserved(block);
         }

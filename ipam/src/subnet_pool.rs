@@ -213,10 +213,6 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
             return Err(ReleaseError::Outside { prefix });
         }
         let block = Block::of(prefix);
-        match self.space.set.get(block.base) {
-            Found::Held(held) if held.block == block && !held.holder.is_mark() => {}
-            found => return Err(self.not_released(prefix, found)),
-        }
         match self.space.vacate(block) {
             Ok(holder) => self.forget_without_grants(holder),
             Err(found) => return Err(self.not_released(prefix, found)),
@@ -263,14 +259,13 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
     /// Takes back all that an owner has, and says what it was: in order.
     pub fn release_all(&mut self, owner: impl AsOwner<O>) -> Vec<IpNet> {
         let Some(holder) = owner.find(&self.owners) else { return Vec::new() };
-        let mut blocks: Vec<Block> = self.space.set.held_by(holder).map(|held| held.block).collect();
-        blocks.sort_unstable();
-        for &block in &blocks {
-            let vacated = self.space.vacate(block);
+        let held = self.space.set.held_by(holder);
+        for held in &held {
+            let vacated = self.space.vacate(held.block);
             debug_assert_eq!(vacated, Ok(holder), "what somebody has can be taken back");
         }
         self.owners.forget(holder);
-        blocks.into_iter().map(|block| self.family().prefix(block)).collect()
+        held.into_iter().map(|held| self.family().prefix(held.block)).collect()
     }
 
     /// What was given and has this address.
@@ -305,7 +300,7 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
         })
     }
 
-    /// What this owner has, in no order.
+    /// What this owner has, in the order of the addresses.
     pub fn grants_of(&self, owner: impl AsOwner<O>) -> impl Iterator<Item = Grant<'_, O>> {
         let holder = owner.find(&self.owners);
         let held = holder.into_iter().flat_map(|holder| self.space.set.held_by(holder));

@@ -26,39 +26,22 @@ pub(super) struct Root {
     counts: Counts,
     /// How many free blocks of each order there are; free neighbours count as the one that they make.
     free_blocks: [u64; 129],
-    /// The orders of which there are free blocks, as a set.
-    orders: [u64; 3],
 }
 
 impl Root {
     pub(super) fn new(block: Block, node: u32) -> Self {
-        let counts = Counts { free: Amount::of_order(block.order), ..Counts::default() };
-        let mut root = Self { block, node, counts, free_blocks: [0; 129], orders: [0; 3] };
-        root.add_free(block.order);
-        root
-    }
-
-    fn add_free(&mut self, order: u8) {
-        self.free_blocks[order as usize] += 1;
-        self.orders[order as usize / 64] |= 1 << (order % 64);
-    }
-
-    fn take_free(&mut self, order: u8) {
-        let count = &mut self.free_blocks[order as usize];
-        *count -= 1;
-        if *count == 0 {
-            self.orders[order as usize / 64] &= !(1 << (order % 64));
-        }
+        let mut free_blocks = [0; 129];
+        free_blocks[block.order as usize] = 1;
+        Self { block, node, counts: Counts::default(), free_blocks }
     }
 
     /// Counts a block of this order that was taken out of a free one; the halves that remain of it are free.
     pub(super) fn take(&mut self, free: u8, order: u8, holder: Holder) {
-        self.take_free(free);
-        for half in order..free {
-            self.add_free(half);
+        self.free_blocks[free as usize] -= 1;
+        for half in &mut self.free_blocks[order as usize..free as usize] {
+            *half += 1;
         }
         let amount = Amount::of_order(order);
-        self.counts.free = self.counts.free.minus(amount);
         let kind = self.kind(holder);
         *kind = kind.plus(amount);
         self.counts.len += usize::from(!holder.is_mark());
@@ -66,12 +49,11 @@ impl Root {
 
     /// Counts a block of this order that is free again, as part of one with its free neighbours.
     pub(super) fn give(&mut self, free: u8, order: u8, holder: Holder) {
-        for half in order..free {
-            self.take_free(half);
+        for half in &mut self.free_blocks[order as usize..free as usize] {
+            *half -= 1;
         }
-        self.add_free(free);
+        self.free_blocks[free as usize] += 1;
         let amount = Amount::of_order(order);
-        self.counts.free = self.counts.free.plus(amount);
         let kind = self.kind(holder);
         *kind = kind.minus(amount);
         self.counts.len -= usize::from(!holder.is_mark());
@@ -88,21 +70,12 @@ impl Root {
 
     /// The order of the largest free block.
     pub(super) fn largest_free(&self) -> Option<u8> {
-        let word = self.orders.iter().rposition(|&orders| orders != 0)?;
-        Some(word as u8 * 64 + self.orders[word].ilog2() as u8)
+        (0..=self.block.order).rev().find(|&order| self.free_blocks[order as usize] > 0)
     }
 
     /// The order of the smallest free block that is not smaller than this one.
     pub(super) fn tightest(&self, order: u8) -> Option<u8> {
-        let mut least = order % 64;
-        for word in order as usize / 64..self.orders.len() {
-            let orders = self.orders[word] & (u64::MAX << least);
-            if orders != 0 {
-                return Some(word as u8 * 64 + orders.trailing_zeros() as u8);
-            }
-            least = 0;
-        }
-        None
+        (order..=self.block.order).find(|&order| self.free_blocks[order as usize] > 0)
     }
 }
 
@@ -110,7 +83,10 @@ impl PrefixSet {
     /// The numbers of a prefix, by its place among [`PrefixSet::roots`].
     pub(crate) fn counts(&self, root: usize) -> Counts {
         let root = &self.roots[root];
-        Counts { largest_free: root.largest_free(), ..root.counts }
+        let Counts { owned, reserved, cooling, excluded, .. } = root.counts;
+        let taken = owned.plus(reserved).plus(cooling).plus(excluded);
+        let free = Amount::of_order(root.block.order).minus(taken);
+        Counts { free, largest_free: root.largest_free(), ..root.counts }
     }
 
     /// The order of the largest free block.

@@ -1,83 +1,157 @@
-//! What each owner holds: its blocks are linked with each other.
+//! What each owner holds.
+//!
+//! An owner's list has each of its blocks at least once, and possibly what it held before: who takes a block back would have
+//! to search for it, or else to keep its place with it. What is out of date is left out when the list is read, and goes when
+//! it is more than three quarters.
 
 use alloc::vec::Vec;
-use core::iter;
 
-use super::{Grant, Held, Holder, NONE, PrefixSet};
+use super::{Held, Holder, PrefixSet, members};
 
-/// The blocks of one owner.
-#[derive(Clone, Copy, Debug)]
-struct Theirs {
-    /// The one that was occupied last.
-    newest: u32,
-    count: u32,
+/// A held block by its node and its first slot there.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Name(u32);
+
+impl Name {
+    const fn new(node: u32, slot: u8) -> Self {
+        Self(node << 6 | slot as u32)
+    }
+
+    const fn node(self) -> u32 {
+        self.0 >> 6
+    }
+
+    const fn slot(self) -> u8 {
+        self.0 as u8 & 63
+    }
 }
 
-/// The blocks of all owners, by their numbers.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Links(Vec<Theirs>);
+/// What an owner holds.
+#[derive(Clone, Copy, Debug, Default)]
+enum Theirs {
+    #[default]
+    Nothing,
+    One(Name),
+    /// By the number of the list.
+    Many(u32),
+}
 
-/// A held block by its node and first slot.
-const fn name(node: u32, slot: u8) -> u32 {
-    node << 6 | slot as u32
+#[derive(Clone, Debug, Default)]
+struct List {
+    names: Vec<Name>,
+    /// How many blocks the owner holds.
+    count: usize,
+}
+
+/// What the owners hold, by their numbers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Links {
+    theirs: Vec<Theirs>,
+    lists: Vec<List>,
+    /// Lists that nobody has.
+    spare: Vec<u32>,
+}
+
+/// A shorter list is not worth cleaning.
+const SHORT: usize = 16;
+
+impl Links {
+    /// Adds a block to what its owner holds; says whether their list should be cleaned before it grows further.
+    pub(super) fn add(&mut self, holder: Holder, node: u32, slot: u8) -> bool {
+        let (owner, name) = (holder.0 as usize, Name::new(node, slot));
+        if owner >= self.theirs.len() {
+            let more = owner + 1 - self.theirs.len();
+            members::grow(&mut self.theirs, more);
+            self.theirs.resize(owner + 1, Theirs::Nothing);
+        }
+        match self.theirs[owner] {
+            Theirs::Nothing => self.theirs[owner] = Theirs::One(name),
+            Theirs::One(first) => {
+                let list = self.spare.pop().unwrap_or_else(|| {
+                    self.lists.push(List::default());
+                    self.lists.len() as u32 - 1
+                });
+                let names = &mut self.lists[list as usize].names;
+                names.extend([first, name]);
+                self.lists[list as usize].count = 2;
+                self.theirs[owner] = Theirs::Many(list);
+            }
+            Theirs::Many(list) => {
+                let list = &mut self.lists[list as usize];
+                list.names.push(name);
+                list.count += 1;
+                return list.is_stale();
+            }
+        }
+        false
+    }
+
+    /// Takes a block away from what its owner holds; says whether their list should be cleaned.
+    pub(super) fn take(&mut self, holder: Holder) -> bool {
+        let theirs = &mut self.theirs[holder.0 as usize];
+        let Theirs::Many(number) = *theirs else {
+            *theirs = Theirs::Nothing;
+            return false;
+        };
+        let list = &mut self.lists[number as usize];
+        list.count -= 1;
+        if list.count == 0 {
+            *theirs = Theirs::Nothing;
+            list.names = Vec::new();
+            self.spare.push(number);
+            return false;
+        }
+        list.is_stale()
+    }
+}
+
+impl List {
+    fn is_stale(&self) -> bool {
+        self.names.len() > SHORT && self.names.len() / 4 > self.count
+    }
 }
 
 impl PrefixSet {
-    pub(super) fn grant(&self, node: u32, slot: u8) -> &Grant {
-        let node = self.node(node);
-        self.grants.get(node.grants, node.firsts(), slot)
-    }
-
-    fn grant_mut(&mut self, name: u32) -> &mut Grant {
-        let node = &self.nodes[(name >> 6) as usize];
-        self.grants.get_mut(node.grants, node.firsts(), name as u8 & 63)
-    }
-
-    /// Adds a block to what its owner holds.
-    pub(super) fn link(&mut self, node: u32, slot: u8, holder: Holder) {
-        let (owner, new) = (holder.0 as usize, name(node, slot));
-        if owner >= self.links.0.len() {
-            let more = owner + 1 - self.links.0.len();
-            super::members::grow(&mut self.links.0, more);
-            self.links.0.resize(owner + 1, Theirs { newest: NONE, count: 0 });
-        }
-        let theirs = &mut self.links.0[owner];
-        theirs.count += 1;
-        let older = core::mem::replace(&mut theirs.newest, new);
-        if older != NONE {
-            self.grant_mut(older).newer = new;
-            self.grant_mut(new).older = older;
+    /// Leaves what is out of date out of an owner's list.
+    pub(super) fn clean(&mut self, holder: Holder) {
+        if let Some(&Theirs::Many(list)) = self.links.theirs.get(holder.0 as usize) {
+            let mut names = core::mem::take(&mut self.links.lists[list as usize].names);
+            self.keep_held(&mut names, holder);
+            names.shrink_to_fit();
+            self.links.lists[list as usize].names = names;
         }
     }
 
-    /// Takes a block away from what its owner holds.
-    pub(super) fn unlink(&mut self, node: u32, slot: u8) {
-        let Grant { holder, older, newer, .. } = *self.grant(node, slot);
-        let theirs = &mut self.links.0[holder as usize];
-        theirs.count -= 1;
-        if newer == NONE {
-            theirs.newest = older;
-        } else {
-            self.grant_mut(newer).older = older;
-        }
-        if older != NONE {
-            self.grant_mut(older).newer = newer;
-        }
+    /// Of these names those of blocks that the owner holds, each once.
+    fn keep_held(&self, names: &mut Vec<Name>, holder: Holder) {
+        names.sort_unstable();
+        names.dedup();
+        names.retain(|name| {
+            let node = self.node(name.node());
+            node.firsts() >> name.slot() & 1 == 1
+                && self.grants.get(node.grants, node.firsts(), name.slot()).holder == holder.0
+        });
     }
 
     /// How many blocks this owner holds. Not for marks.
     pub(crate) fn count_of(&self, holder: Holder) -> usize {
-        self.links.0.get(holder.0 as usize).map_or(0, |theirs| theirs.count as usize)
+        match self.links.theirs.get(holder.0 as usize) {
+            Some(Theirs::One(_)) => 1,
+            Some(&Theirs::Many(list)) => self.links.lists[list as usize].count,
+            _ => 0,
+        }
     }
 
-    /// What this owner holds, the latest first. Not for marks.
-    pub(crate) fn held_by(&self, holder: Holder) -> impl Iterator<Item = Held> {
-        let mut next = self.links.0.get(holder.0 as usize).map_or(NONE, |theirs| theirs.newest);
-        iter::from_fn(move || {
-            let name = Some(next).filter(|&name| name != NONE)?;
-            let (node, slot) = (name >> 6, name as u8 & 63);
-            next = self.grant(node, slot).older;
-            Some(self.held(self.node(node), slot))
-        })
+    /// What this owner holds, in order. Not for marks.
+    pub(crate) fn held_by(&self, holder: Holder) -> Vec<Held> {
+        let mut names = match self.links.theirs.get(holder.0 as usize) {
+            Some(&Theirs::One(name)) => alloc::vec![name],
+            Some(&Theirs::Many(list)) => self.links.lists[list as usize].names.clone(),
+            _ => Vec::new(),
+        };
+        self.keep_held(&mut names, holder);
+        let mut held: Vec<Held> = names.iter().map(|name| self.held(self.node(name.node()), name.slot())).collect();
+        held.sort_unstable_by_key(|held| held.block);
+        held
     }
 }

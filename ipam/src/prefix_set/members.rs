@@ -7,6 +7,9 @@ use super::word;
 /// How many slots a node has at most: an array of this class has a place for each.
 const FULL: u8 = 6;
 
+/// The class before that: from there on it is better to have a place for each slot than to move members about.
+const LAST_RANKED: u8 = 3;
+
 /// An array: the place of each member is the rank of its slot among the used slots; in one of 64 places it is the slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Members(u32);
@@ -82,11 +85,11 @@ impl<T: Copy + Default> Arrays<T> {
             array[at] = value;
         } else {
             let old = *members;
-            *members = self.take(old.class() + 1);
+            *members = self.take(if old.class() < LAST_RANKED { old.class() + 1 } else { FULL });
             let (from, to) = (old.class() as usize, members.class() as usize);
             let (smaller, larger) = self.places.split_at_mut(to);
             let from = &smaller[from][old.start()..][..count];
-            let to = &mut larger[0][members.start()..][..2 * count];
+            let to = &mut larger[0][members.start()..][..1 << members.class()];
             if members.class() == FULL {
                 spread(from, to, used);
                 to[slot as usize] = value;
@@ -110,10 +113,11 @@ impl<T: Copy + Default> Arrays<T> {
         if members.class() < FULL {
             self.array(*members).copy_within(at + 1..=left, at);
         }
-        // Half as many places, where a quarter is enough.
-        if left << 2 == 1 << members.class() {
+        // Fewer places, where there would still be room for some more.
+        let smaller = if members.class() == FULL { LAST_RANKED } else { members.class().saturating_sub(1) };
+        if left << 1 == 1 << smaller {
             let old = *members;
-            *members = self.take(old.class() - 1);
+            *members = self.take(smaller);
             let (from, to) = (old.class() as usize, members.class() as usize);
             let (smaller, larger) = self.places.split_at_mut(from);
             let from = &larger[0][old.start()..][..1 << from];

@@ -62,11 +62,11 @@ impl PrefixSet {
             if node.parents() >> slot & 1 == 0 {
                 return align(from, order).filter(|free| whole.has(free.base)).map(|free| (free, at));
             }
-            let child = self.child(node, slot);
-            if child.orders() >> order == 0 {
+            if self.orders(node, slot) >> order == 0 {
                 return None;
             }
-            self.find_around(whole, child.node, order, from).map(|(free, inner)| (free, inner.unwrap_or(at)))
+            self.find_around(whole, self.child(node, slot), order, from)
+                .map(|(free, inner)| (free, inner.unwrap_or(at)))
         })
     }
 
@@ -113,8 +113,8 @@ impl PrefixSet {
             let slot = word::lowest(word::largest_runs_of(node.free(), (order - slot_order).min(6)))?;
             return Some(Block { base: node.slot_block(slot).base, order });
         }
-        let slot = word::slots(node.parents()).find(|&slot| self.child(node, slot).orders() >> order & 1 == 1)?;
-        let child = self.child(node, slot).node;
+        let slot = word::slots(node.parents()).find(|&slot| self.orders(node, slot) >> order & 1 == 1)?;
+        let child = self.child(node, slot);
         let inner = self.node(child);
         if order < inner.order() {
             return self.find_whole(child, order);

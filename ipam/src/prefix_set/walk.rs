@@ -28,7 +28,7 @@ impl PrefixSet {
             if firsts >> slot & 1 == 1 {
                 return Some(self.held(node, slot));
             }
-            if let Some(held) = self.next_held_in(self.child(node, slot).node, from) {
+            if let Some(held) = self.next_held_in(self.child(node, slot), from) {
                 return Some(held);
             }
             slots &= slots - 1;
