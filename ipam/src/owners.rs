@@ -36,8 +36,8 @@ mod sealed {
     pub trait Sealed<O> {
         /// The number, where the owner is known.
         fn find(&self, owners: &Owners<O>) -> Option<Holder>;
-        /// The number; a new one where the owner is not known.
-        fn enroll(&self, owners: &mut Owners<O>) -> Result<Holder, UnknownOwner>;
+        /// The number, and whether it is a new one: the owner was not known.
+        fn enroll(&self, owners: &mut Owners<O>) -> Result<(Holder, bool), UnknownOwner>;
     }
 }
 pub(crate) use sealed::Sealed as Named;
@@ -47,21 +47,23 @@ impl<O: Eq + Hash + Borrow<Q>, Q: Eq + Hash + ToOwned<Owned = O> + ?Sized> Named
         owners.number_of(*self)
     }
 
-    fn enroll(&self, owners: &mut Owners<O>) -> Result<Holder, UnknownOwner> {
+    fn enroll(&self, owners: &mut Owners<O>) -> Result<(Holder, bool), UnknownOwner> {
         match owners.number_of(*self) {
-            Some(number) => Ok(number),
-            None => owners.add((*self).to_owned()),
+            Some(number) => Ok((number, false)),
+            None => Ok((owners.add((*self).to_owned())?, true)),
         }
     }
 }
 
 impl<O> Named<O> for OwnerId {
+    #[inline]
     fn find(&self, owners: &Owners<O>) -> Option<Holder> {
         owners.holder(*self)
     }
 
-    fn enroll(&self, owners: &mut Owners<O>) -> Result<Holder, UnknownOwner> {
-        owners.holder(*self).ok_or(UnknownOwner)
+    #[inline]
+    fn enroll(&self, owners: &mut Owners<O>) -> Result<(Holder, bool), UnknownOwner> {
+        Ok((owners.holder(*self).ok_or(UnknownOwner)?, false))
     }
 }
 
@@ -156,15 +158,16 @@ mod tests {
     #[test]
     fn a_number_is_good_until_its_owner_is_forgotten() {
         let mut owners = Owners::<String>::new();
-        let first = "first".enroll(&mut owners).unwrap();
-        assert_eq!("first".enroll(&mut owners), Ok(first));
+        let (first, is_new) = "first".enroll(&mut owners).unwrap();
+        assert!(is_new);
+        assert_eq!("first".enroll(&mut owners), Ok((first, false)));
         let id = owners.id(first);
         assert_eq!((Named::<String>::find(&id, &owners), owners.get(first).unwrap().as_str()), (Some(first), "first"));
 
         owners.forget(first);
         owners.forget(first);
         assert_eq!((Named::<String>::find(&id, &owners), Named::<String>::find(&"first", &owners)), (None, None));
-        let second = "second".enroll(&mut owners).unwrap();
+        let (second, _) = "second".enroll(&mut owners).unwrap();
         assert_eq!(second, first, "numbers are used again");
         assert_eq!(id.enroll(&mut owners), Err(UnknownOwner));
         assert_eq!(owners.get(Holder::RESERVED), None);

@@ -7,6 +7,7 @@
 //! For each child its node keeps the orders of the free blocks in that slot, as a set: a search for a block of some order goes
 //! straight to it.
 
+mod at_hand;
 mod counts;
 mod links;
 mod members;
@@ -18,6 +19,7 @@ use alloc::vec::Vec;
 
 pub(crate) use self::counts::Counts;
 use self::{
+    at_hand::AtHand,
     counts::Root,
     links::Links,
     members::{Arrays, Members},
@@ -86,8 +88,8 @@ pub(crate) struct PrefixSet {
     /// For each child the orders of the free blocks in its slot, as a set.
     orders: Arrays<u128>,
     links: Links,
-    /// The node that changed last: what its parent knows of it may be out of date until [`Self::settle`].
-    touched: u32,
+    /// The node that changed last, of which not all may be counted and told yet.
+    at_hand: AtHand,
     /// No free block of this order or a larger one lies below the first address of this node.
     lowest: Option<(u8, u32)>,
 }
@@ -193,7 +195,7 @@ impl PrefixSet {
             children: Arrays::new(),
             orders: Arrays::new(),
             links: Links::default(),
-            touched: NONE,
+            at_hand: AtHand::NONE,
             lowest: None,
         }
     }
@@ -225,6 +227,7 @@ impl PrefixSet {
         if let Some(other) = self.roots().find(|other| other.overlaps(block)) {
             return Err(other);
         }
+        self.settle();
         let level = block.order / 6;
         let base = block.base & !mask(6 * level + 6);
         let node = self.add_node(NONE, base, level);
@@ -243,6 +246,7 @@ impl PrefixSet {
         if let Some(held) = self.next_held(block.base).filter(|held| held.block.overlaps(block)) {
             return Err(held);
         }
+        self.settle();
         if let Some(at) = self.roots.iter().position(|root| root.block == block) {
             let root = self.roots.remove(at);
             self.drop_node(root.node);
@@ -263,8 +267,8 @@ impl PrefixSet {
     }
 
     fn drop_node(&mut self, node: u32) {
-        if self.touched == node {
-            self.touched = NONE;
+        if self.at_hand.node == node {
+            self.at_hand = AtHand::NONE;
         }
         if self.lowest.is_some_and(|(_, lowest)| lowest == node) {
             self.lowest = None;
@@ -330,9 +334,9 @@ impl PrefixSet {
 
     /// Where to look for a block: at the node that changed last, if it is there, else at the top.
     fn start(&self, root: usize, block: Block) -> u32 {
-        match self.nodes.get(self.touched as usize) {
+        match self.nodes.get(self.at_hand.node as usize) {
             // A topmost one may reach beyond its root.
-            Some(node) if node.parent != NONE && node.block().contains(block) => self.touched,
+            Some(node) if node.parent != NONE && node.block().contains(block) => self.at_hand.node,
             _ => self.roots[root].node,
         }
     }
@@ -384,10 +388,21 @@ impl PrefixSet {
                 at = self.add_child(at, block.base, level);
             }
         }
-        self.touch(at);
+        self.take_in_hand(at, root);
         self.hold(at, block, holder, since);
         self.roots[root].take(whole, block.order, holder);
+        self.at_hand.counted = self.node(at).free();
         Ok(())
+    }
+
+    /// Has the lowest free block of this order held.
+    #[inline]
+    pub(crate) fn occupy_lowest(&mut self, order: u8, holder: Holder, since: u32) -> Option<Block> {
+        if let Some(block) = self.occupy_at_hand(order, holder, since) {
+            return Some(block);
+        }
+        let block = self.find(order, 0, u128::MAX)?;
+        self.occupy(block, holder, since).is_ok().then_some(block)
     }
 
     /// What the block overlaps with.
@@ -446,11 +461,14 @@ impl PrefixSet {
     }
 
     /// Frees a block that an owner holds as just this one; of one with a mark it says so.
+    #[inline]
     pub(crate) fn vacate_owned(&mut self, block: Block) -> Result<Holder, Found> {
-        self.vacate_if(block, |holder| !holder.is_mark())
+        match self.vacate_at_hand(block) {
+            Some(holder) => Ok(holder),
+            None => self.vacate_if(block, |holder| !holder.is_mark()),
+        }
     }
 
-    #[inline]
     fn vacate_if(&mut self, block: Block, may: impl Fn(Holder) -> bool) -> Result<Holder, Found> {
         let Some(root) = self.root_of(block.base) else { return Err(Found::Outside) };
         let mut at = self.start(root, block);
@@ -465,7 +483,7 @@ impl PrefixSet {
         if !may(holder) {
             return Err(Found::Held(self.held(node, slot)));
         }
-        self.touch(at);
+        self.take_in_hand(at, root);
         let node = &mut self.nodes[at as usize];
         let freed = word::run_at(slot, block.order - node.slot_order());
         self.grants.remove(&mut node.grants, firsts, slot);
@@ -491,11 +509,13 @@ impl PrefixSet {
             self.remove_from_parent(parent, slot);
             at = parent;
         }
-        if self.touched != at {
+        self.roots[root].give(whole, block.order, holder);
+        if self.at_hand.node == at {
+            self.at_hand.counted = self.node(at).free();
+        } else {
             self.refresh(at);
         }
         self.skip(at);
-        self.roots[root].give(whole, block.order, holder);
         Ok(holder)
     }
 
@@ -516,22 +536,6 @@ impl PrefixSet {
         let slot = above.slot(base);
         self.set_child(parent, slot, below, self.orders(above, slot));
         self.node_mut(below).parent = parent;
-    }
-
-    /// Notes that a node changes. What the parent of the one before knows is set right first.
-    fn touch(&mut self, at: u32) {
-        if self.touched != at {
-            self.settle();
-            self.touched = at;
-        }
-    }
-
-    /// Sets right what the parent knows of the node that changed last.
-    fn settle(&mut self) {
-        if self.touched != NONE {
-            self.refresh(self.touched);
-            self.touched = NONE;
-        }
     }
 
     /// The orders of the free blocks in a slot of this order with that child.

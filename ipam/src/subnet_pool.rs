@@ -86,7 +86,7 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
     ///
     /// There are numbers for four billion owners.
     pub fn enroll(&mut self, owner: impl AsOwner<O>) -> Result<OwnerId, UnknownOwner> {
-        let holder = owner.enroll(&mut self.owners)?;
+        let (holder, _) = owner.enroll(&mut self.owners)?;
         Ok(self.owners.id(holder))
     }
 
@@ -116,24 +116,37 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
             longest,
         })?;
         let order = self.family().width() - length;
-        let block = self.choose(order).ok_or_else(|| AllocateError::Exhausted {
-            length,
-            largest_free: self.space.set.largest_free().map(|order| self.family().width() - order),
-        })?;
-        let holder = owner.enroll(&mut self.owners)?;
-        if self.space.set.occupy(block, holder, seconds(now)).is_err() {
-            // What was chosen is free: nothing else can be.
-            self.forget_without_grants(holder);
-            return Err(AllocateError::Full);
+        let (holder, is_new) = owner.enroll(&mut self.owners)?;
+        let given = if self.options.choice == Choice::Lowest {
+            self.space.set.occupy_lowest(order, holder, seconds(now))
+        } else {
+            self.choose(order).filter(|&block| self.space.set.occupy(block, holder, seconds(now)).is_ok())
+        };
+        match given {
+            Some(block) => Ok(self.family().prefix(block)),
+            None => {
+                if is_new {
+                    self.owners.forget(holder);
+                }
+                Err(self.exhausted(length))
+            }
         }
-        Ok(self.family().prefix(block))
+    }
+
+    fn exhausted(&self, length: u8) -> AllocateError {
+        let largest_free = self.space.set.largest_free().map(|order| self.family().width() - order);
+        // There are numbers for all pieces, but for very many.
+        if largest_free.is_some_and(|largest| largest <= length) {
+            return AllocateError::Full;
+        }
+        AllocateError::Exhausted { length, largest_free }
     }
 
     fn choose(&mut self, order: u8) -> Option<Block> {
         let set = &mut self.space.set;
         match self.options.choice {
-            Choice::Lowest => set.find(order, 0, u128::MAX),
             Choice::BestFit => set.find_tightest(order),
+            Choice::Lowest => set.find(order, 0, u128::MAX),
             Choice::Next => {
                 let found = set.find(order, self.next, u128::MAX).or_else(|| set.find(order, 0, u128::MAX))?;
                 self.next = found.last().checked_add(1).unwrap_or(0);
@@ -165,8 +178,7 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
     /// [`ClaimError`]: it is not within the pool, or it overlaps with what somebody has.
     pub fn claim(&mut self, prefix: IpNet, owner: impl AsOwner<O>, now: Duration) -> Result<(), ClaimError<O>> {
         self.check(prefix)?;
-        let is_new = owner.find(&self.owners).is_none();
-        let holder = owner.enroll(&mut self.owners)?;
+        let (holder, is_new) = owner.enroll(&mut self.owners)?;
         let block = Block::of(prefix);
         self.space.occupy(block, holder, seconds(now)).map_err(|conflict| {
             if is_new {

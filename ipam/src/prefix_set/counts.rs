@@ -1,6 +1,6 @@
 //! How much of a prefix is what, kept up to date with each block.
 
-use super::{Holder, PrefixSet};
+use super::{Holder, PrefixSet, word};
 use crate::{amount::Amount, block::Block};
 
 /// How much of a prefix is what, in addresses.
@@ -59,6 +59,23 @@ impl Root {
         self.counts.len -= usize::from(!holder.is_mark());
     }
 
+    /// Counts what changed in the slots of a node: what was free, what is, how many slots more (or less) owners hold now, and
+    /// how many blocks more.
+    pub(super) fn count(&mut self, slot_order: u8, before: u64, now: u64, slots: i64, blocks: i64) {
+        for run in 0..=6 {
+            let (gone, come) =
+                (word::largest_runs_of(before, run).count_ones(), word::largest_runs_of(now, run).count_ones());
+            if gone != come {
+                let free = &mut self.free_blocks[(slot_order + run) as usize];
+                *free = *free + u64::from(come) - u64::from(gone);
+            }
+        }
+        let amount = Amount::from(u128::from(slots.unsigned_abs()) << slot_order);
+        let owned = &mut self.counts.owned;
+        *owned = if slots < 0 { owned.minus(amount) } else { owned.plus(amount) };
+        self.counts.len = self.counts.len.saturating_add_signed(blocks as isize);
+    }
+
     fn kind(&mut self, holder: Holder) -> &mut Amount {
         match holder {
             Holder::RESERVED => &mut self.counts.reserved,
@@ -82,7 +99,7 @@ impl Root {
 impl PrefixSet {
     /// The numbers of a prefix, by its place among [`PrefixSet::roots`].
     pub(crate) fn counts(&self, root: usize) -> Counts {
-        let root = &self.roots[root];
+        let root = &*self.counted(root);
         let Counts { owned, reserved, cooling, excluded, .. } = root.counts;
         let taken = owned.plus(reserved).plus(cooling).plus(excluded);
         let free = Amount::of_order(root.block.order).minus(taken);
@@ -91,12 +108,12 @@ impl PrefixSet {
 
     /// The order of the largest free block.
     pub(crate) fn largest_free(&self) -> Option<u8> {
-        self.roots.iter().filter_map(Root::largest_free).max()
+        (0..self.roots.len()).filter_map(|root| self.counted(root).largest_free()).max()
     }
 
     /// How many free blocks of just this order there are, where free neighbours count as the one that they make.
     #[cfg(test)]
     pub(crate) fn free_blocks(&self, order: u8) -> u64 {
-        self.roots.iter().map(|root| root.free_blocks[order as usize]).sum()
+        (0..self.roots.len()).map(|root| self.counted(root).free_blocks[order as usize]).sum()
     }
 }

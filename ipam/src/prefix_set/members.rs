@@ -10,6 +10,9 @@ const FULL: u8 = 6;
 /// The class before that: from there on it is better to have a place for each slot than to move members about.
 const LAST_RANKED: u8 = 3;
 
+/// How many places that is.
+const ROOM: usize = 1 << LAST_RANKED;
+
 /// An array: the place of each member is the rank of its slot among the used slots; in one of 64 places it is the slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Members(u32);
@@ -72,13 +75,20 @@ impl<T: Copy + Default> Arrays<T> {
     }
 
     /// Adds what a slot carries that was not used before.
+    #[inline]
     pub(super) fn insert(&mut self, members: &mut Members, used: u64, slot: u8, value: T) {
+        if members.class() == FULL {
+            self.places[FULL as usize][members.start() + slot as usize] = value;
+        } else {
+            self.insert_by_rank(members, used, slot, value);
+        }
+    }
+
+    fn insert_by_rank(&mut self, members: &mut Members, used: u64, slot: u8, value: T) {
         let (count, at) = (used.count_ones() as usize, place(0, used, slot));
         if *members == Members::NONE {
             *members = self.take(0);
             self.array(*members)[0] = value;
-        } else if members.class() == FULL {
-            self.array(*members)[slot as usize] = value;
         } else if count < 1 << members.class() {
             let array = self.array(*members);
             array.copy_within(at..count, at + 1);
@@ -103,32 +113,43 @@ impl<T: Copy + Default> Arrays<T> {
     }
 
     /// Takes away what a slot carries; `used` still has it.
+    #[inline]
     pub(super) fn remove(&mut self, members: &mut Members, used: u64, slot: u8) {
-        let (left, at) = (used.count_ones() as usize - 1, place(0, used, slot));
-        if left == 0 {
+        if used == 1 << slot {
             self.give_back(*members);
             *members = Members::NONE;
-            return;
+        } else if members.class() != FULL {
+            self.remove_by_rank(members, used, slot);
         }
-        if members.class() < FULL {
-            self.array(*members).copy_within(at + 1..=left, at);
-        }
+    }
+
+    fn remove_by_rank(&mut self, members: &mut Members, used: u64, slot: u8) {
+        let (left, at) = (used.count_ones() as usize - 1, place(0, used, slot));
+        self.array(*members).copy_within(at + 1..=left, at);
         // Fewer places, where there would still be room for some more.
-        let smaller = if members.class() == FULL { LAST_RANKED } else { members.class().saturating_sub(1) };
-        if left << 1 == 1 << smaller {
+        if left << 2 == 1 << members.class() {
             let old = *members;
-            *members = self.take(smaller);
+            *members = self.take(old.class() - 1);
             let (from, to) = (old.class() as usize, members.class() as usize);
             let (smaller, larger) = self.places.split_at_mut(from);
-            let from = &larger[0][old.start()..][..1 << from];
-            let to = &mut smaller[to][members.start()..][..left];
-            if old.class() == FULL {
-                gather(from, to, used & !(1 << slot));
-            } else {
-                to.copy_from_slice(&from[..left]);
-            }
+            let from = &larger[0][old.start()..][..left];
+            smaller[to][members.start()..][..left].copy_from_slice(from);
             self.give_back(old);
         }
+    }
+
+    /// Gives up places for slots that are not used, where there are many.
+    pub(super) fn fit(&mut self, members: &mut Members, used: u64) {
+        let count = used.count_ones() as usize;
+        if members.class() != FULL || *members == Members::NONE || count > ROOM / 2 {
+            return;
+        }
+        let old = *members;
+        *members = self.take(LAST_RANKED);
+        let (smaller, larger) = self.places.split_at_mut(FULL as usize);
+        let from = &larger[0][old.start()..][..1 << FULL];
+        gather(from, &mut smaller[LAST_RANKED as usize][members.start()..][..count], used);
+        self.give_back(old);
     }
 
     fn take(&mut self, class: u8) -> Members {
@@ -191,6 +212,9 @@ mod tests {
             } else if used >> slot & 1 == 1 && (!fill || round % 4 == 0) {
                 arrays.remove(&mut members, used, slot);
                 used &= !(1 << slot);
+            }
+            if round % 7 == 0 {
+                arrays.fit(&mut members, used);
             }
             for slot in (0..64).filter(|slot| used >> slot & 1 == 1) {
                 assert_eq!(*arrays.get(members, used, slot), carried[slot as usize]);
