@@ -4,8 +4,8 @@
 //! slots), or has a child in which some of its addresses are held. A child may be several levels below: in between, all but the
 //! child is free. What is free throughout costs nothing, and what is held costs one member of an array of its node.
 //!
-//! For each child its node keeps the orders of the free blocks in that slot, as a set: a search for a block of some order goes
-//! straight to it.
+//! For each child its node keeps the orders of the free blocks in that slot, as a set: a search passes over what can't have
+//! the block. The set may have orders of which nothing is left; the search that finds out takes them away.
 
 mod at_hand;
 mod counts;
@@ -85,7 +85,7 @@ pub(crate) struct PrefixSet {
     spare: Vec<u32>,
     grants: Arrays<Grant>,
     children: Arrays<u32>,
-    /// For each child the orders of the free blocks in its slot, as a set.
+    /// For each child the orders of the free blocks that may be in its slot, as a set.
     orders: Arrays<u128>,
     links: Links,
     /// The node that changed last, of which not all may be counted and told yet.
@@ -280,7 +280,7 @@ impl PrefixSet {
         *self.children.get(node.children, node.parents(), slot)
     }
 
-    /// The orders of the free blocks in a slot with a child.
+    /// The orders of the free blocks that may be in a slot with a child.
     fn orders(&self, node: &Node, slot: u8) -> u128 {
         *self.orders.get(node.orders, node.parents(), slot)
     }
@@ -434,14 +434,11 @@ impl PrefixSet {
         self.settle();
         let base = self.node(below).base & !mask(6 * level + 6);
         let between = self.add_node(above, base, level);
-        let order = self.node(above).slot_order();
-        let inner = self.orders_between(below, 6 * level);
-        // The orders are set right as soon as the new one has its child.
-        self.set_child(above, slot, between, self.orders_between(between, order));
+        let orders = self.orders(self.node(above), slot);
+        self.set_child(above, slot, between, orders);
         self.node_mut(below).parent = between;
         let slot = self.node(between).slot(self.node(below).base);
-        self.add_to_parent(between, slot, below, inner);
-        self.refresh(between);
+        self.add_to_parent(between, slot, below, orders & mask(6 * level));
         between
     }
 
@@ -449,9 +446,11 @@ impl PrefixSet {
     fn add_child(&mut self, at: u32, address: u128, level: u8) -> u32 {
         self.settle();
         let child = self.add_node(at, address & !mask(6 * level + 6), level);
-        let orders = self.orders_between(child, self.node(at).slot_order());
-        self.add_to_parent(at, self.node(at).slot(address), child, orders);
-        self.refresh(at);
+        // The blocks in between are halves, of which the child is in the other.
+        let order = self.node(at).slot_order();
+        let halves = mask(order) & !mask(self.node(child).order());
+        self.add_to_parent(at, self.node(at).slot(address), child, halves);
+        self.tell(at, halves | self.node(at).own_orders());
         child
     }
 
@@ -513,7 +512,7 @@ impl PrefixSet {
         if self.at_hand.node == at {
             self.at_hand.counted = self.node(at).free();
         } else {
-            self.refresh(at);
+            self.tell(at, self.node(at).own_orders());
         }
         self.skip(at);
         Ok(holder)
@@ -531,61 +530,29 @@ impl PrefixSet {
         let below = self.child(node, inner);
         self.remove_from_parent(at, inner);
         self.drop_node(at);
-        // The orders in the slot stay what they are.
         let above = self.node(parent);
         let slot = above.slot(base);
         self.set_child(parent, slot, below, self.orders(above, slot));
         self.node_mut(below).parent = parent;
     }
 
-    /// The orders of the free blocks in a slot of this order with that child.
-    fn orders_between(&self, child: u32, slot_order: u8) -> u128 {
-        let node = self.node(child);
-        let mut orders = node.own_orders() | skipped(node, slot_order);
-        for slot in word::slots(node.parents()) {
-            orders |= self.orders(node, slot);
-        }
-        orders
-    }
-
-    /// Tells the parent of a node, and its parents, which free blocks there are.
-    fn refresh(&mut self, at: u32) {
-        let node = self.node(at);
-        let (mut parent, mut base) = (node.parent, node.base);
-        if parent == NONE {
-            return;
-        }
-        let mut orders = self.orders_between(at, self.node(parent).slot_order());
-        loop {
-            let above = self.node(parent);
-            let slot = above.slot(base);
-            let before = self.orders(above, slot);
-            if before == orders {
+    /// Tells the parents of a node that there are free blocks of these orders in it. What there is no more, who searches finds.
+    fn tell(&mut self, at: u32, orders: u128) {
+        let Node { mut parent, mut base, .. } = *self.node(at);
+        while parent != NONE {
+            let above = &self.nodes[parent as usize];
+            let known = self.orders.get_mut(above.orders, above.parents(), above.slot(base));
+            if *known & orders == orders {
                 return;
             }
-            let node = &self.nodes[parent as usize];
-            *self.orders.get_mut(node.orders, node.parents(), slot) = orders;
-            let (more, less) = (orders & !before, before & !orders);
-            let above = self.node(parent);
+            *known |= orders;
             (parent, base) = (above.parent, above.base);
-            if parent == NONE {
-                return;
-            }
-            // What is less in one of its slots may be in another one.
-            let mut elsewhere = above.own_orders();
-            for slot in word::slots(above.parents()) {
-                if elsewhere & less == less {
-                    break;
-                }
-                elsewhere |= self.orders(above, slot);
-            }
-            let next = self.node(parent);
-            orders = (self.orders(next, next.slot(base)) | more) & !(less & !elsewhere);
         }
     }
-}
 
-/// The orders of the blocks between a child and its parent's slot of this order: halves of which the child is in the other.
-fn skipped(child: &Node, slot_order: u8) -> u128 {
-    mask(slot_order) & !mask(child.order())
+    /// Notes that there is no free block of these orders in a slot with a child.
+    fn forget(&mut self, at: u32, slot: u8, orders: u128) {
+        let node = &self.nodes[at as usize];
+        *self.orders.get_mut(node.orders, node.parents(), slot) &= !orders;
+    }
 }

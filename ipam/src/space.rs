@@ -47,6 +47,7 @@ impl Space {
     }
 
     /// Takes back a block that an owner holds as just this one, and says whose it was; or what is at its first address.
+    #[inline]
     pub(crate) fn vacate(&mut self, block: Block) -> Result<Holder, Found> {
         let holder = self.set.vacate_owned(block)?;
         if !self.reserved.is_empty() {

@@ -109,6 +109,7 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
     /// # Errors
     ///
     /// [`AllocateError`]: the length is none that the pool gives, or nothing of it is free.
+    #[inline]
     pub fn allocate(&mut self, length: u8, owner: impl AsOwner<O>, now: Duration) -> Result<IpNet, AllocateError> {
         self.options.check_length(length).map_err(|(shortest, longest)| AllocateError::Length {
             length,
@@ -220,6 +221,7 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
     /// # Errors
     ///
     /// [`ReleaseError`]: nobody has it, or not as such.
+    #[inline]
     pub fn release(&mut self, prefix: IpNet) -> Result<(), ReleaseError<O>> {
         if Family::of(prefix.addr()) != self.family() {
             return Err(ReleaseError::Outside { prefix });

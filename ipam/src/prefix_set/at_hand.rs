@@ -117,7 +117,7 @@ impl PrefixSet {
             let fit = &mut self.nodes[node as usize];
             let firsts = fit.firsts();
             self.grants.fit(&mut fit.grants, firsts);
-            self.refresh(node);
+            self.tell(node, self.node(node).own_orders());
         }
     }
 

@@ -62,12 +62,11 @@ impl Root {
     /// Counts what changed in the slots of a node: what was free, what is, how many slots more (or less) owners hold now, and
     /// how many blocks more.
     pub(super) fn count(&mut self, slot_order: u8, before: u64, now: u64, slots: i64, blocks: i64) {
-        for run in 0..=6 {
-            let (gone, come) =
-                (word::largest_runs_of(before, run).count_ones(), word::largest_runs_of(now, run).count_ones());
+        let (gone, come) = (word::all_largest_runs(before), word::all_largest_runs(now));
+        for (run, (gone, come)) in gone.into_iter().zip(come).enumerate() {
             if gone != come {
-                let free = &mut self.free_blocks[(slot_order + run) as usize];
-                *free = *free + u64::from(come) - u64::from(gone);
+                let free = &mut self.free_blocks[slot_order as usize + run];
+                *free = *free + u64::from(come.count_ones()) - u64::from(gone.count_ones());
             }
         }
         let amount = Amount::from(u128::from(slots.unsigned_abs()) << slot_order);

@@ -57,6 +57,7 @@ const SHORT: usize = 16;
 
 impl Links {
     /// Adds a block to what its owner holds; says whether their list should be cleaned before it grows further.
+    #[inline]
     pub(super) fn add(&mut self, holder: Holder, node: u32, slot: u8) -> bool {
         let (owner, name) = (holder.0 as usize, Name::new(node, slot));
         if owner >= self.theirs.len() {
@@ -64,29 +65,30 @@ impl Links {
             members::grow(&mut self.theirs, more);
             self.theirs.resize(owner + 1, Theirs::Nothing);
         }
-        match self.theirs[owner] {
-            Theirs::Nothing => self.theirs[owner] = Theirs::One(name),
-            Theirs::One(first) => {
-                let list = self.spare.pop().unwrap_or_else(|| {
-                    self.lists.push(List::default());
-                    self.lists.len() as u32 - 1
-                });
-                let names = &mut self.lists[list as usize].names;
-                names.extend([first, name]);
-                self.lists[list as usize].count = 2;
-                self.theirs[owner] = Theirs::Many(list);
-            }
+        match &mut self.theirs[owner] {
             Theirs::Many(list) => {
-                let list = &mut self.lists[list as usize];
+                let list = &mut self.lists[*list as usize];
                 list.names.push(name);
                 list.count += 1;
                 return list.is_stale();
             }
+            theirs @ Theirs::Nothing => *theirs = Theirs::One(name),
+            &mut Theirs::One(first) => self.begin_list(owner, [first, name]),
         }
         false
     }
 
+    fn begin_list(&mut self, owner: usize, names: [Name; 2]) {
+        let list = self.spare.pop().unwrap_or_else(|| {
+            self.lists.push(List::default());
+            self.lists.len() as u32 - 1
+        });
+        self.lists[list as usize] = List { names: names.to_vec(), count: 2 };
+        self.theirs[owner] = Theirs::Many(list);
+    }
+
     /// Takes a block away from what its owner holds; says whether their list should be cleaned.
+    #[inline]
     pub(super) fn take(&mut self, holder: Holder) -> bool {
         let theirs = &mut self.theirs[holder.0 as usize];
         let Theirs::Many(number) = *theirs else {
@@ -122,15 +124,18 @@ impl PrefixSet {
         }
     }
 
-    /// Of these names those of blocks that the owner holds, each once.
+    /// Of these names those of blocks that the owner holds, each once: as many as there are.
     fn keep_held(&self, names: &mut Vec<Name>, holder: Holder) {
-        names.sort_unstable();
-        names.dedup();
         names.retain(|name| {
             let node = self.node(name.node());
             node.firsts() >> name.slot() & 1 == 1
                 && self.grants.get(node.grants, node.firsts(), name.slot()).holder == holder.0
         });
+        // What the owner held before and holds again is there twice.
+        if names.len() > self.count_of(holder) {
+            names.sort_unstable();
+            names.dedup();
+        }
     }
 
     /// How many blocks this owner holds. Not for marks.

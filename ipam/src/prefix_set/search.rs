@@ -35,13 +35,14 @@ impl PrefixSet {
     fn find_from(&mut self, order: u8, from: u128) -> Option<(Block, u32)> {
         self.settle();
         let first = self.roots.partition_point(|root| root.block.last() < from);
-        self.roots[first..].iter().find_map(|root| {
+        (first..self.roots.len()).find_map(|root| {
+            let root = &self.roots[root];
             if root.largest_free() >= Some(order) { self.find_in(root.node, order, from) } else { None }
         })
     }
 
     /// The lowest free block of this order in a node, from `from` on; and the node whose slots it lies in.
-    fn find_in(&self, at: u32, order: u8, from: u128) -> Option<(Block, u32)> {
+    fn find_in(&mut self, at: u32, order: u8, from: u128) -> Option<(Block, u32)> {
         let node = self.node(at);
         if node.block().last() < from {
             return None;
@@ -56,23 +57,31 @@ impl PrefixSet {
             let slot = word::slots(starts).find(is_behind)?;
             return Some((Block { base: node.slot_block(slot).base, order }, at));
         }
-        word::slots((node.free() | node.parents()) & !word::below(from_slot)).find_map(|slot| {
+        let (free, parents) = (node.free(), node.parents());
+        for slot in word::slots((free | parents) & !word::below(from_slot)) {
+            let node = self.node(at);
             let whole = node.slot_block(slot);
-            let from = from.max(whole.base);
-            if node.parents() >> slot & 1 == 0 {
-                return align(from, order).filter(|free| whole.has(free.base)).map(|free| (free, at));
+            let start = from.max(whole.base);
+            if free >> slot & 1 == 1 {
+                if let Some(free) = align(start, order).filter(|free| whole.has(free.base)) {
+                    return Some((free, at));
+                }
+            } else if self.orders(node, slot) >> order != 0 {
+                let found = self.find_around(whole, self.child(node, slot), order, start);
+                if let Some((free, inner)) = found {
+                    return Some((free, inner.unwrap_or(at)));
+                }
+                if start == whole.base {
+                    self.forget(at, slot, !mask(order));
+                }
             }
-            if self.orders(node, slot) >> order == 0 {
-                return None;
-            }
-            self.find_around(whole, self.child(node, slot), order, from)
-                .map(|(free, inner)| (free, inner.unwrap_or(at)))
-        })
+        }
+        None
     }
 
     /// The lowest free block of this order in a slot with a child, from `from` on; and the node whose slots it lies in, if it
     /// is in the child.
-    fn find_around(&self, slot: Block, child: u32, order: u8, from: u128) -> Option<(Block, Option<u32>)> {
+    fn find_around(&mut self, slot: Block, child: u32, order: u8, from: u128) -> Option<(Block, Option<u32>)> {
         let inner = self.node(child).block();
         let mut next = align(from, order)?;
         // What is not in the child is free: at most twice the child is in the way.
@@ -106,21 +115,30 @@ impl PrefixSet {
     }
 
     /// The lowest free block of just this order in a node: one that is part of no larger free block.
-    fn find_whole(&self, at: u32, order: u8) -> Option<Block> {
+    fn find_whole(&mut self, at: u32, order: u8) -> Option<Block> {
         let node = self.node(at);
         let slot_order = node.slot_order();
         if order >= slot_order {
             let slot = word::lowest(word::largest_runs_of(node.free(), (order - slot_order).min(6)))?;
             return Some(Block { base: node.slot_block(slot).base, order });
         }
-        let slot = word::slots(node.parents()).find(|&slot| self.orders(node, slot) >> order & 1 == 1)?;
-        let child = self.child(node, slot);
-        let inner = self.node(child);
-        if order < inner.order() {
-            return self.find_whole(child, order);
+        for slot in word::slots(node.parents()) {
+            let node = self.node(at);
+            if self.orders(node, slot) >> order & 1 == 0 {
+                continue;
+            }
+            let child = self.child(node, slot);
+            let inner = self.node(child);
+            if order >= inner.order() {
+                // The half of its parent that the child is not in.
+                return Some(Block::around(inner.base ^ (mask(order) + 1), order));
+            }
+            if let Some(found) = self.find_whole(child, order) {
+                return Some(found);
+            }
+            self.forget(at, slot, mask(order + 1) & !mask(order));
         }
-        // The half of its parent that the child is not in.
-        Some(Block::around(inner.base ^ (mask(order) + 1), order))
+        None
     }
 }
 

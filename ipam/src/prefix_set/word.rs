@@ -39,26 +39,32 @@ pub(super) const fn run_around(slots: u64, slot: u8) -> u8 {
     run
 }
 
-/// The runs that are part of no larger one, as a set of powers of two: bit i for runs of 2^i slots.
-pub(super) const fn largest_runs(slots: u64) -> u8 {
-    let (mut orders, mut starts, mut run) = (0, slots, 0);
+/// The first slots of the runs that are part of no larger one: at i those of the runs of 2^i slots.
+pub(super) const fn all_largest_runs(slots: u64) -> [u64; 7] {
+    let (mut largest, mut starts, mut run) = ([0; 7], slots, 0);
     while run < 6 {
         let pairs = starts & (starts >> (1_u32 << run)) & ALIGNED[run + 1];
-        orders |= ((starts & !(pairs | pairs << (1_u32 << run)) != 0) as u8) << run;
+        largest[run] = starts & !(pairs | pairs << (1_u32 << run));
         starts = pairs;
         run += 1;
     }
-    orders | (starts as u8) << 6
+    largest[6] = starts;
+    largest
+}
+
+/// The runs that are part of no larger one, as a set of powers of two: bit i for runs of 2^i slots.
+pub(super) const fn largest_runs(slots: u64) -> u8 {
+    let (largest, mut orders, mut run) = (all_largest_runs(slots), 0, 0);
+    while run <= 6 {
+        orders |= ((largest[run] != 0) as u8) << run;
+        run += 1;
+    }
+    orders
 }
 
 /// The first slots of the runs of 2^`run` slots that are part of no larger one.
 pub(super) const fn largest_runs_of(slots: u64, run: u8) -> u64 {
-    let starts = runs(slots, run);
-    if run == 6 {
-        return starts;
-    }
-    let pairs = runs(slots, run + 1);
-    starts & !(pairs | pairs << (1 << run))
+    all_largest_runs(slots)[run as usize]
 }
 
 /// The slots below this one.
