@@ -556,3 +556,8 @@ impl PrefixSet {
         *self.orders.get_mut(node.orders, node.parents(), slot) &= !orders;
     }
 }
+
+#[cfg(test)]
+mod naive;
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,9 @@ impl PrefixSet {
             None => {
                 let from = known.map_or(from, |(_, node)| self.node(node).base);
                 let (found, node) = self.find_from(order, from)?;
-                if (known.is_some() || from == 0) && order / 6 == self.node(node).level {
+                let Node { level, limit, .. } = *self.node(node);
+                // Before one that is larger than its root there may be other roots.
+                if (known.is_some() || from == 0) && order / 6 == level && limit == 6 {
                     self.lowest = Some((order, node));
                 }
                 found
