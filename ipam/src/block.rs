@@ -80,8 +80,16 @@ impl Block {
     }
 
     /// The block of a prefix, without the bits behind its length.
+    #[inline]
     pub(crate) fn of(prefix: IpNet) -> Self {
-        Self::around(number(prefix.addr()), prefix.max_prefix_len() - prefix.prefix_len())
+        match prefix {
+            IpNet::V4(prefix) => {
+                let order = 32 - prefix.prefix_len();
+                let base = u64::from(prefix.addr().to_bits()) >> order << order;
+                Self { base: base.into(), order }
+            }
+            IpNet::V6(prefix) => Self::around(prefix.addr().to_bits(), 128 - prefix.prefix_len()),
+        }
     }
 
     /// Its last address.
@@ -91,7 +99,7 @@ impl Block {
 
     /// Whether the address is in it.
     pub(crate) const fn has(self, address: u128) -> bool {
-        (address ^ self.base) & !mask(self.order) == 0
+        (address ^ self.base).unbounded_shr(self.order as u32) == 0
     }
 
     /// Whether all of `other` is in it.

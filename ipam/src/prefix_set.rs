@@ -424,8 +424,8 @@ impl PrefixSet {
         self.grants.insert(&mut node.grants, firsts, slot, grant);
         node.held |= taken;
         node.more |= taken & !(1 << slot);
-        if !holder.is_mark() && self.links.add(holder, at, slot) {
-            self.clean(holder);
+        if !holder.is_mark() {
+            self.links.add(holder, at, slot);
         }
     }
 

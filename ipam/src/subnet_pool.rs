@@ -134,6 +134,39 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
         }
     }
 
+    /// Gives `count` free subnets of this prefix length, or none at all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::allocate`].
+    pub fn allocate_many(
+        &mut self,
+        length: u8,
+        count: usize,
+        owner: impl AsOwner<O>,
+        now: Duration,
+    ) -> Result<Vec<IpNet>, AllocateError> {
+        let (holder, is_new) = owner.enroll(&mut self.owners)?;
+        let id = self.owners.id(holder);
+        let mut given = Vec::new();
+        while given.len() < count {
+            match self.allocate(length, id, now) {
+                Ok(prefix) => given.push(prefix),
+                Err(error) => {
+                    for &prefix in &given {
+                        let vacated = self.space.vacate(Block::of(prefix));
+                        debug_assert_eq!(vacated, Ok(holder), "what was just given can be taken back");
+                    }
+                    if is_new {
+                        self.owners.forget(holder);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(given)
+    }
+
     fn exhausted(&self, length: u8) -> AllocateError {
         let largest_free = self.space.set.largest_free().map(|order| self.family().width() - order);
         // There are numbers for all pieces, but for very many.

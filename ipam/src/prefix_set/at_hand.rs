@@ -43,9 +43,7 @@ impl PrefixSet {
         let block = Block { base: node.slot_block(slot).base, order };
         self.at_hand.slots += 1 << run;
         self.at_hand.blocks += 1;
-        if self.links.add(holder, lowest, slot) {
-            self.clean(holder);
-        }
+        self.links.add(holder, lowest, slot);
         Some(block)
     }
 
@@ -55,7 +53,7 @@ impl PrefixSet {
         let number = self.at_hand.node;
         let node = self.nodes.get_mut(number as usize)?;
         let run = block.order.wrapping_sub(node.slot_order());
-        if run >= 6 || node.parent == NONE || !node.block().has(block.base) {
+        if run >= 6 || node.parent == NONE || (block.base ^ node.base) >> node.order() != 0 {
             return None;
         }
         let slot = node.slot(block.base);

@@ -41,6 +41,8 @@ struct List {
     names: Vec<Name>,
     /// How many blocks the owner holds.
     count: usize,
+    /// With fewer, the list is cleaned.
+    least: usize,
 }
 
 /// What the owners hold, by their numbers.
@@ -56,9 +58,9 @@ pub(super) struct Links {
 const SHORT: usize = 16;
 
 impl Links {
-    /// Adds a block to what its owner holds; says whether their list should be cleaned before it grows further.
+    /// Adds a block to what its owner holds.
     #[inline]
-    pub(super) fn add(&mut self, holder: Holder, node: u32, slot: u8) -> bool {
+    pub(super) fn add(&mut self, holder: Holder, node: u32, slot: u8) {
         let (owner, name) = (holder.0 as usize, Name::new(node, slot));
         if owner >= self.theirs.len() {
             let more = owner + 1 - self.theirs.len();
@@ -70,12 +72,11 @@ impl Links {
                 let list = &mut self.lists[*list as usize];
                 list.names.push(name);
                 list.count += 1;
-                return list.is_stale();
+                list.least = least(list.names.len());
             }
             theirs @ Theirs::Nothing => *theirs = Theirs::One(name),
             &mut Theirs::One(first) => self.begin_list(owner, [first, name]),
         }
-        false
     }
 
     fn begin_list(&mut self, owner: usize, names: [Name; 2]) {
@@ -83,7 +84,7 @@ impl Links {
             self.lists.push(List::default());
             self.lists.len() as u32 - 1
         });
-        self.lists[list as usize] = List { names: names.to_vec(), count: 2 };
+        self.lists[list as usize] = List { names: names.to_vec(), count: 2, least: 0 };
         self.theirs[owner] = Theirs::Many(list);
     }
 
@@ -103,14 +104,13 @@ impl Links {
             self.spare.push(number);
             return false;
         }
-        list.is_stale()
+        list.count < list.least
     }
 }
 
-impl List {
-    fn is_stale(&self) -> bool {
-        self.names.len() > SHORT && self.names.len() / 4 > self.count
-    }
+/// How many names of a list of this length have to be good.
+const fn least(length: usize) -> usize {
+    if length > SHORT { length / 4 } else { 0 }
 }
 
 impl PrefixSet {
@@ -120,7 +120,9 @@ impl PrefixSet {
             let mut names = core::mem::take(&mut self.links.lists[list as usize].names);
             self.keep_held(&mut names, holder);
             names.shrink_to_fit();
-            self.links.lists[list as usize].names = names;
+            let list = &mut self.links.lists[list as usize];
+            list.least = least(names.len());
+            list.names = names;
         }
     }
 

@@ -228,12 +228,21 @@ enum Step {
     Occupy(Spot, usize),
     Vacate(Spot),
     /// Occupies the lowest, or the tightest, so many times.
-    Fill { order: u8, times: usize, tight: bool, holder: usize },
+    Fill {
+        order: u8,
+        times: usize,
+        tight: bool,
+        holder: usize,
+    },
     /// Unless it has a mark.
     VacateOwned(Spot),
     /// Vacates all of an owner.
     Clear(u32),
-    Find { order: u8, from: Spot, to: Option<Spot> },
+    Find {
+        order: u8,
+        from: Spot,
+        to: Option<Spot>,
+    },
     FindTightest(u8),
     /// Asks the set itself for everything, not a copy of it.
     Compare,
@@ -340,7 +349,11 @@ fn roots() -> impl Strategy<Value = Vec<Block>> {
         Just(vec![Block { base: 0, order: 6 }, Block { base: 64, order: 6 }]),
         Just(vec![Block { base: 64, order: 5 }, Block { base: 96, order: 5 }, Block { base: 128, order: 7 }]),
         Just(vec![Block { base: 4096, order: 12 }, Block { base: 8192, order: 13 }]),
-        Just(vec![Block { base: 0x0a00_0000, order: 24 }, Block::single(0x0b00_0000), Block { base: 1 << 31, order: 8 }]),
+        Just(vec![
+            Block { base: 0x0a00_0000, order: 24 },
+            Block::single(0x0b00_0000),
+            Block { base: 1 << 31, order: 8 }
+        ]),
         Just(vec![Block { base: 0, order: 32 }]),
         Just(vec![Block { base: 0, order: 128 }]),
         Just(vec![v6("::/1"), v6("8000::/1")]),
@@ -432,7 +445,11 @@ fn each_sequence(twin: &Twin, blocks: &[Block], depth: u32) {
     for &block in blocks {
         for vacate in [false, true] {
             let mut next = twin.clone();
-            if vacate { next.vacate(block) } else { next.occupy(block, Holder(depth % OWNERS), depth) };
+            if vacate {
+                next.vacate(block)
+            } else {
+                next.occupy(block, Holder(depth % OWNERS), depth)
+            };
             next.find(blocks[0].order, 0, u128::MAX);
             each_sequence(&next, blocks, depth - 1);
         }

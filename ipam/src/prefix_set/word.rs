@@ -11,9 +11,12 @@ const ALIGNED: [u64; 7] = [
     1,
 ];
 
+/// The lowest 2^i slots.
+const ONES: [u64; 7] = [1, 3, 0xf, 0xff, 0xffff, 0xffff_ffff, u64::MAX];
+
 /// A run of 2^`run` slots from `slot` on.
 pub(super) const fn run_at(slot: u8, run: u8) -> u64 {
-    (u64::MAX >> (64 - (1 << run))) << slot
+    ONES[run as usize] << slot
 }
 
 /// The first slots of all runs of 2^`run` slots that lie in the given ones.

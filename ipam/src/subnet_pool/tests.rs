@@ -66,6 +66,19 @@ fn up_to_the_ends_of_the_address_space() {
 }
 
 #[test]
+fn many_or_none() {
+    let mut pool = pool(&["10.0.0.0/22"]);
+    assert_eq!(pool.allocate_many(24, 3, "a", NOW).unwrap().len(), 3);
+    let before = pool.usage();
+    let error = pool.allocate_many(25, 3, "b", NOW).unwrap_err();
+    assert_eq!(error.to_string(), "no /25 is free: nothing is free at all");
+    assert_eq!((pool.usage(), pool.grants_of("b").count()), (before, 0));
+    assert_eq!(pool.allocate_many(25, 2, "a", NOW).unwrap(), [net("10.0.3.0/25"), net("10.0.3.128/25")]);
+    pool.release_all("a");
+    assert_eq!(pool.usage().largest_free, Some(22));
+}
+
+#[test]
 fn next_fit_goes_round() {
     let mut pool = chosen(Choice::Next, &["10.0.0.0/30"]);
     assert_eq!(allocate(&mut pool, 32, "a"), "10.0.0.0/32");
