@@ -88,8 +88,10 @@ pub(crate) struct PrefixSet {
     /// For each child the orders of the free blocks that may be in its slot, as a set.
     orders: Arrays<u128>,
     links: Links,
-    /// The node that changed last, of which not all may be counted and told yet.
+    /// A copy of a node, which may have changed since.
     at_hand: AtHand,
+    /// The node that changed last.
+    last: u32,
     /// No free block of this order or a larger one lies below the first address of this node.
     lowest: Option<(u8, u32)>,
 }
@@ -196,16 +198,30 @@ impl PrefixSet {
             orders: Arrays::new(),
             links: Links::default(),
             at_hand: AtHand::NONE,
+            last: NONE,
             lowest: None,
         }
     }
 
-    fn node(&self, node: u32) -> &Node {
-        &self.nodes[node as usize]
+    /// A node as it is now.
+    #[inline]
+    fn node(&self, number: u32) -> &Node {
+        if number == self.at_hand.number { &self.at_hand.node } else { &self.nodes[number as usize] }
     }
 
-    fn node_mut(&mut self, node: u32) -> &mut Node {
-        &mut self.nodes[node as usize]
+    /// A node to be changed: there must be none at hand.
+    fn node_mut(&mut self, number: u32) -> &mut Node {
+        debug_assert_eq!(self.at_hand.number, NONE);
+        &mut self.nodes[number as usize]
+    }
+
+    /// What the first slot of a held block carries.
+    fn grant(&self, number: u32, first: u8) -> Grant {
+        if number == self.at_hand.number {
+            return self.at_hand.grants[first as usize];
+        }
+        let node = &self.nodes[number as usize];
+        *self.grants.get(node.grants, node.firsts(), first)
     }
 
     /// The root that has an address.
@@ -227,7 +243,7 @@ impl PrefixSet {
         if let Some(other) = self.roots().find(|other| other.overlaps(block)) {
             return Err(other);
         }
-        self.settle();
+        self.put_back();
         let level = block.order / 6;
         let base = block.base & !mask(6 * level + 6);
         let node = self.add_node(NONE, base, level);
@@ -246,7 +262,7 @@ impl PrefixSet {
         if let Some(held) = self.next_held(block.base).filter(|held| held.block.overlaps(block)) {
             return Err(held);
         }
-        self.settle();
+        self.put_back();
         if let Some(at) = self.roots.iter().position(|root| root.block == block) {
             let root = self.roots.remove(at);
             self.drop_node(root.node);
@@ -267,8 +283,8 @@ impl PrefixSet {
     }
 
     fn drop_node(&mut self, node: u32) {
-        if self.at_hand.node == node {
-            self.at_hand = AtHand::NONE;
+        if self.last == node {
+            self.last = NONE;
         }
         if self.lowest.is_some_and(|(_, lowest)| lowest == node) {
             self.lowest = None;
@@ -311,9 +327,9 @@ impl PrefixSet {
         *self.orders.get_mut(node.orders, parents, slot) = orders;
     }
 
-    fn held(&self, node: &Node, first: u8) -> Held {
-        let grant = self.grants.get(node.grants, node.firsts(), first);
-        Held { block: node.held_block(first), holder: Holder(grant.holder), since: grant.since }
+    fn held(&self, number: u32, first: u8) -> Held {
+        let grant = self.grant(number, first);
+        Held { block: self.node(number).held_block(first), holder: Holder(grant.holder), since: grant.since }
     }
 
     /// The lowest node that has the whole block, and what is held there; the search starts at one that has it.
@@ -334,9 +350,9 @@ impl PrefixSet {
 
     /// Where to look for a block: at the node that changed last, if it is there, else at the top.
     fn start(&self, root: usize, block: Block) -> u32 {
-        match self.nodes.get(self.at_hand.node as usize) {
+        match self.nodes.get(self.last as usize) {
             // A topmost one may reach beyond its root.
-            Some(node) if node.parent != NONE && node.block().contains(block) => self.at_hand.node,
+            Some(node) if node.parent != NONE && node.block().contains(block) => self.last,
             _ => self.roots[root].node,
         }
     }
@@ -344,13 +360,18 @@ impl PrefixSet {
     /// What is at the address.
     pub(crate) fn get(&self, address: u128) -> Found {
         let Some(root) = self.root_of(address) else { return Found::Outside };
-        let node = self.node(self.descend(self.start(root, Block::single(address)), Block::single(address)));
+        let at = self.descend(self.start(root, Block::single(address)), Block::single(address));
+        let node = self.node(at);
         let slot = node.slot(address);
-        if node.held >> slot & 1 == 0 { Found::Free } else { Found::Held(self.held(node, node.first_of(slot))) }
+        if node.held >> slot & 1 == 0 { Found::Free } else { Found::Held(self.held(at, node.first_of(slot))) }
     }
 
     /// Has the block held.
     pub(crate) fn occupy(&mut self, block: Block, holder: Holder, since: u32) -> Result<(), Conflict> {
+        if self.occupy_at_hand(block, holder, since).is_some() {
+            return Ok(());
+        }
+        self.put_back();
         let root = self.root_of(block.base).filter(|&root| self.roots[root].block.contains(block));
         let Some(root) = root else { return Err(Conflict::Outside) };
         let mut at = self.descend(self.start(root, block), block);
@@ -368,7 +389,7 @@ impl PrefixSet {
             whole = node.slot_order() + word::run_around(node.free(), slot);
         } else {
             if node.held >> slot & 1 == 1 {
-                return Err(Conflict::Held(self.held(node, node.first_of(slot))));
+                return Err(Conflict::Held(self.held(at, node.first_of(slot))));
             }
             if self.nodes.len() - self.spare.len() + 2 > MAX_NODES {
                 return Err(Conflict::Full);
@@ -388,17 +409,17 @@ impl PrefixSet {
                 at = self.add_child(at, block.base, level);
             }
         }
-        self.take_in_hand(at, root);
         self.hold(at, block, holder, since);
         self.roots[root].take(whole, block.order, holder);
-        self.at_hand.counted = self.node(at).free();
+        self.tell(at, self.node(at).own_orders());
+        self.take_in_hand(at, root);
         Ok(())
     }
 
     /// Has the lowest free block of this order held.
     #[inline]
     pub(crate) fn occupy_lowest(&mut self, order: u8, holder: Holder, since: u32) -> Option<Block> {
-        if let Some(block) = self.occupy_at_hand(order, holder, since) {
+        if let Some(block) = self.occupy_lowest_at_hand(order, holder, since) {
             return Some(block);
         }
         let block = self.find(order, 0, u128::MAX)?;
@@ -431,7 +452,6 @@ impl PrefixSet {
 
     /// Puts a node of this level between a node and the child in its slot.
     fn split(&mut self, above: u32, slot: u8, below: u32, level: u8) -> u32 {
-        self.settle();
         let base = self.node(below).base & !mask(6 * level + 6);
         let between = self.add_node(above, base, level);
         let orders = self.orders(self.node(above), slot);
@@ -444,7 +464,6 @@ impl PrefixSet {
 
     /// Makes a child of this level in the free slot of an address.
     fn add_child(&mut self, at: u32, address: u128, level: u8) -> u32 {
-        self.settle();
         let child = self.add_node(at, address & !mask(6 * level + 6), level);
         // The blocks in between are halves, of which the child is in the other.
         let order = self.node(at).slot_order();
@@ -469,6 +488,7 @@ impl PrefixSet {
     }
 
     fn vacate_if(&mut self, block: Block, may: impl Fn(Holder) -> bool) -> Result<Holder, Found> {
+        self.put_back();
         let Some(root) = self.root_of(block.base) else { return Err(Found::Outside) };
         let mut at = self.start(root, block);
         at = self.descend(at, Block::single(block.base));
@@ -480,15 +500,14 @@ impl PrefixSet {
         }
         let holder = Holder(self.grants.get(node.grants, firsts, slot).holder);
         if !may(holder) {
-            return Err(Found::Held(self.held(node, slot)));
+            return Err(Found::Held(self.held(at, slot)));
         }
-        self.take_in_hand(at, root);
         let node = &mut self.nodes[at as usize];
         let freed = word::run_at(slot, block.order - node.slot_order());
         self.grants.remove(&mut node.grants, firsts, slot);
         node.held &= !freed;
         node.more &= !freed;
-        if !holder.is_mark() && self.links.take(holder) {
+        if !holder.is_mark() && self.links.take(holder, 1) {
             self.clean(holder);
         }
         if self.lowest.is_some_and(|(_, lowest)| block.base < self.node(lowest).base) {
@@ -509,23 +528,19 @@ impl PrefixSet {
             at = parent;
         }
         self.roots[root].give(whole, block.order, holder);
-        if self.at_hand.node == at {
-            self.at_hand.counted = self.node(at).free();
-        } else {
-            self.tell(at, self.node(at).own_orders());
+        self.tell(at, self.node(at).own_orders());
+        if !self.skip(at) {
+            self.take_in_hand(at, root);
         }
-        self.skip(at);
         Ok(holder)
     }
 
-    /// Takes a node away that has nothing but one child: its parent gets the child.
-    fn skip(&mut self, at: u32) {
+    /// Takes a node away that has nothing but one child, and says so: its parent gets the child.
+    fn skip(&mut self, at: u32) -> bool {
         let node = self.node(at);
         if node.parent == NONE || node.held != 0 || node.more.count_ones() != 1 {
-            return;
+            return false;
         }
-        self.settle();
-        let node = self.node(at);
         let (parent, base, inner) = (node.parent, node.base, node.more.trailing_zeros() as u8);
         let below = self.child(node, inner);
         self.remove_from_parent(at, inner);
@@ -534,6 +549,7 @@ impl PrefixSet {
         let slot = above.slot(base);
         self.set_child(parent, slot, below, self.orders(above, slot));
         self.node_mut(below).parent = parent;
+        true
     }
 
     /// Tells the parents of a node that there are free blocks of these orders in it. What there is no more, who searches finds.

@@ -1,82 +1,148 @@
-//! The node that changed last. Who takes one block after the other finds the next one there, and who gives them back, too:
-//! then only its slots change, and all else is counted and told to its parents when another node has its turn.
+//! The node at hand: a copy of the one that changed twice in a row.
+//!
+//! Who takes one block after the other finds the next one there, and so does who gives them back. Only the copy changes then;
+//! all else is counted, listed and told to the node's parents when it is put back: when another node has its turn.
 
 use alloc::borrow::Cow;
 
-use super::{Grant, Holder, NONE, PrefixSet, counts::Root, word};
+use super::{Grant, Holder, NONE, Node, PrefixSet, counts::Root, members::Members, word};
 use crate::block::Block;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct AtHand {
-    pub(super) node: u32,
+    pub(super) number: u32,
     root: u32,
+    pub(super) node: Node,
+    /// What its slots carry, those that are the first ones of held blocks.
+    pub(super) grants: [Grant; 64],
     /// What was free when it was counted last.
-    pub(super) counted: u64,
+    counted: u64,
     /// How many slots more, or less, owners hold since.
     slots: i64,
     /// How many blocks more, or less, owners hold since.
     blocks: i64,
+    /// Whose list the following are to be done to.
+    owner: Holder,
+    /// The first slots of blocks to be added to it: so many.
+    added: u64,
+    more: u32,
+    /// How many blocks are to be taken off it.
+    less: u32,
 }
 
 impl AtHand {
-    pub(super) const NONE: Self = Self { node: NONE, root: 0, counted: 0, slots: 0, blocks: 0 };
+    pub(super) const NONE: Self = Self {
+        number: NONE,
+        root: 0,
+        node: Node {
+            base: 0,
+            held: 0,
+            more: 0,
+            parent: NONE,
+            grants: Members::NONE,
+            children: Members::NONE,
+            orders: Members::NONE,
+            level: 0,
+            limit: 0,
+        },
+        grants: [Grant { holder: 0, since: 0 }; 64],
+        counted: 0,
+        slots: 0,
+        blocks: 0,
+        owner: Holder(0),
+        added: 0,
+        more: 0,
+        less: 0,
+    };
+
+    /// Whose list is to change by how many blocks: more, and less.
+    pub(super) const fn listed(&self) -> (Holder, u32, u32) {
+        (self.owner, self.more, self.less)
+    }
+
+    /// The first slots of the blocks that are still to be added to this owner's list.
+    pub(super) fn added(&self, holder: Holder) -> u64 {
+        if self.owner == holder { self.added } else { 0 }
+    }
+
+    /// The run of slots that a block is there, as its first slot and the power of two.
+    #[inline]
+    fn run(&self, block: Block) -> Option<(u8, u8)> {
+        let run = block.order.wrapping_sub(self.node.slot_order());
+        let is_there = run < 6 && self.number != NONE && (block.base ^ self.node.base) >> self.node.order() == 0;
+        is_there.then(|| (self.node.slot(block.base), run))
+    }
 }
 
 impl PrefixSet {
     /// Has the lowest free block of this order held, if it is at hand.
     #[inline]
-    pub(super) fn occupy_at_hand(&mut self, order: u8, holder: Holder, since: u32) -> Option<Block> {
+    pub(super) fn occupy_lowest_at_hand(&mut self, order: u8, holder: Holder, since: u32) -> Option<Block> {
         let (known, lowest) = self.lowest?;
-        if lowest != self.at_hand.node || order < known || holder.is_mark() {
-            return None;
-        }
-        let node = self.nodes.get_mut(lowest as usize)?;
+        let node = &self.at_hand.node;
         let run = order.wrapping_sub(node.slot_order());
-        if run >= 6 {
+        if lowest != self.at_hand.number || order < known || run >= 6 || holder.is_mark() {
             return None;
         }
         let slot = word::lowest(word::runs(node.free(), run))?;
-        let (firsts, taken) = (node.firsts(), word::run_at(slot, run));
-        self.grants.insert(&mut node.grants, firsts, slot, Grant { holder: holder.0, since });
-        node.held |= taken;
-        node.more |= taken & (taken - 1);
-        let block = Block { base: node.slot_block(slot).base, order };
-        self.at_hand.slots += 1 << run;
-        self.at_hand.blocks += 1;
-        self.links.add(holder, lowest, slot);
-        Some(block)
+        let base = node.slot_block(slot).base;
+        self.hold_at_hand(slot, run, holder, since);
+        Some(Block { base, order })
+    }
+
+    /// Has a block held, if it is at hand and free.
+    pub(super) fn occupy_at_hand(&mut self, block: Block, holder: Holder, since: u32) -> Option<()> {
+        let (slot, run) = self.at_hand.run(block)?;
+        let taken = word::run_at(slot, run);
+        if self.at_hand.node.free() & taken != taken || holder.is_mark() {
+            return None;
+        }
+        self.hold_at_hand(slot, run, holder, since);
+        Some(())
+    }
+
+    #[inline]
+    fn hold_at_hand(&mut self, slot: u8, run: u8, holder: Holder, since: u32) {
+        self.list_for(holder);
+        let hand = &mut self.at_hand;
+        let taken = word::run_at(slot, run);
+        hand.grants[slot as usize & 63] = Grant { holder: holder.0, since };
+        hand.node.held |= taken;
+        hand.node.more |= taken & (taken - 1);
+        hand.added |= 1 << slot;
+        hand.more += 1;
+        hand.slots += 1 << run;
+        hand.blocks += 1;
     }
 
     /// Frees a block that an owner holds, if it is at hand and the node stays.
     #[inline]
     pub(super) fn vacate_at_hand(&mut self, block: Block) -> Option<Holder> {
-        let number = self.at_hand.node;
-        let node = self.nodes.get_mut(number as usize)?;
-        let run = block.order.wrapping_sub(node.slot_order());
-        if run >= 6 || node.parent == NONE || (block.base ^ node.base) >> node.order() != 0 {
-            return None;
-        }
-        let slot = node.slot(block.base);
-        let (firsts, taken) = (node.firsts(), word::run_at(slot, run));
+        let (slot, run) = self.at_hand.run(block)?;
+        let node = &self.at_hand.node;
+        let taken = word::run_at(slot, run);
         // All of it and nothing more is one block.
         let rest = node.held & node.more;
         let behind = rest.unbounded_shr(u32::from(slot) + (1 << run)) & 1;
-        if firsts & taken != 1 << slot || rest & taken != taken & (taken - 1) || behind == 1 || node.held == taken {
+        if node.held & taken != taken || rest & taken != taken & (taken - 1) || behind == 1 || node.held == taken {
             return None;
         }
-        let holder = Holder(self.grants.get(node.grants, firsts, slot).holder);
+        let holder = Holder(self.at_hand.grants[slot as usize & 63].holder);
         if holder.is_mark() {
             return None;
         }
-        self.grants.remove(&mut node.grants, firsts, slot);
-        node.held &= !taken;
-        node.more &= !taken;
-        let base = node.base;
-        self.at_hand.slots -= 1 << run;
-        self.at_hand.blocks -= 1;
-        if self.links.take(holder) {
-            self.clean(holder);
-        }
+        self.list_for(holder);
+        let hand = &mut self.at_hand;
+        hand.node.held &= !taken;
+        hand.node.more &= !taken;
+        // What is not on the list yet need not be taken off it.
+        let is_new = (hand.added >> slot & 1) as u32;
+        hand.added &= !(1 << slot);
+        hand.more -= is_new;
+        hand.less += 1 - is_new;
+        hand.slots -= 1 << run;
+        hand.blocks -= 1;
+        let (number, base) = (hand.number, hand.node.base);
         if let Some((_, lowest)) = self.lowest
             && lowest != number
             && base < self.node(lowest).base
@@ -86,50 +152,70 @@ impl PrefixSet {
         Some(holder)
     }
 
-    /// Has this node at hand, all counted.
-    pub(super) fn take_in_hand(&mut self, node: u32, root: usize) {
-        if self.at_hand.node == node {
-            self.count();
-        } else {
-            self.settle();
-            self.at_hand = AtHand { node, root: root as u32, counted: self.node(node).free(), slots: 0, blocks: 0 };
+    /// Has the changes of lists be those of this owner's.
+    #[inline]
+    fn list_for(&mut self, holder: Holder) {
+        if self.at_hand.owner != holder {
+            self.list();
+            self.at_hand.owner = holder;
         }
     }
 
-    /// Counts what changed in the slots of the node at hand.
-    fn count(&mut self) {
-        let AtHand { node, root, counted, slots, blocks } = self.at_hand;
-        if blocks != 0 || self.node(node).free() != counted {
-            let node = &self.nodes[node as usize];
-            self.roots[root as usize].count(node.slot_order(), counted, node.free(), slots, blocks);
-            self.at_hand = AtHand { counted: node.free(), slots: 0, blocks: 0, ..self.at_hand };
+    /// Does what is to be done to an owner's list.
+    fn list(&mut self) {
+        let AtHand { number, owner, added, less, .. } = self.at_hand;
+        (self.at_hand.added, self.at_hand.more, self.at_hand.less) = (0, 0, 0);
+        let is_stale = less > 0 && self.links.take(owner, less as usize);
+        for slot in word::slots(added) {
+            self.links.add(owner, number, slot);
+        }
+        if is_stale {
+            self.clean(owner);
         }
     }
 
-    /// Has no node at hand: all is counted, and known to the parents.
-    pub(super) fn settle(&mut self) {
-        let node = self.at_hand.node;
-        if node != NONE {
-            self.count();
-            self.at_hand = AtHand::NONE;
-            let fit = &mut self.nodes[node as usize];
-            let firsts = fit.firsts();
-            self.grants.fit(&mut fit.grants, firsts);
-            self.tell(node, self.node(node).own_orders());
+    /// Has this node at hand, if it was the last one that changed.
+    pub(super) fn take_in_hand(&mut self, number: u32, root: usize) {
+        if self.last != number {
+            self.last = number;
+            return;
         }
+        let node = self.nodes[number as usize].clone();
+        // A topmost one may be larger than its root, and one without any is not worth it.
+        if node.parent != NONE && node.firsts() != 0 {
+            let hand = &mut self.at_hand;
+            self.grants.load(node.grants, node.firsts(), &mut hand.grants);
+            (hand.number, hand.root, hand.counted, hand.slots, hand.blocks) = (number, root as u32, node.free(), 0, 0);
+            hand.node = node;
+        }
+    }
+
+    /// Has no node at hand.
+    pub(super) fn put_back(&mut self) {
+        if self.at_hand.number == NONE {
+            return;
+        }
+        self.list();
+        let AtHand { number, root, counted, slots, blocks, .. } = self.at_hand;
+        let hand = &mut self.at_hand;
+        self.roots[root as usize].count(hand.node.slot_order(), counted, hand.node.free(), slots, blocks);
+        let firsts = hand.node.firsts();
+        self.grants.store(&mut hand.node.grants, firsts, &hand.grants);
+        self.nodes[number as usize] = hand.node.clone();
+        hand.number = NONE;
+        self.last = number;
+        self.tell(number, self.node(number).own_orders());
     }
 
     /// A root with all counted.
     pub(super) fn counted(&self, root: usize) -> Cow<'_, Root> {
-        let AtHand { node, root: of, counted, slots, blocks } = self.at_hand;
+        let AtHand { number, root: of, ref node, counted, slots, blocks, .. } = self.at_hand;
         let known = &self.roots[root];
-        match self.nodes.get(node as usize) {
-            Some(node) if of as usize == root => {
-                let mut known = known.clone();
-                known.count(node.slot_order(), counted, node.free(), slots, blocks);
-                Cow::Owned(known)
-            }
-            _ => Cow::Borrowed(known),
+        if number == NONE || of as usize != root {
+            return Cow::Borrowed(known);
         }
+        let mut known = known.clone();
+        known.count(node.slot_order(), counted, node.free(), slots, blocks);
+        Cow::Owned(known)
     }
 }

@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Held, Holder, PrefixSet, members};
+use super::{Held, Holder, PrefixSet, members, word};
 
 /// A held block by its node and its first slot there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -88,16 +88,16 @@ impl Links {
         self.theirs[owner] = Theirs::Many(list);
     }
 
-    /// Takes a block away from what its owner holds; says whether their list should be cleaned.
+    /// Takes so many blocks away from what an owner holds; says whether their list should be cleaned.
     #[inline]
-    pub(super) fn take(&mut self, holder: Holder) -> bool {
+    pub(super) fn take(&mut self, holder: Holder, blocks: usize) -> bool {
         let theirs = &mut self.theirs[holder.0 as usize];
         let Theirs::Many(number) = *theirs else {
             *theirs = Theirs::Nothing;
             return false;
         };
         let list = &mut self.lists[number as usize];
-        list.count -= 1;
+        list.count -= blocks;
         if list.count == 0 {
             *theirs = Theirs::Nothing;
             list.names = Vec::new();
@@ -129,9 +129,8 @@ impl PrefixSet {
     /// Of these names those of blocks that the owner holds, each once: as many as there are.
     fn keep_held(&self, names: &mut Vec<Name>, holder: Holder) {
         names.retain(|name| {
-            let node = self.node(name.node());
-            node.firsts() >> name.slot() & 1 == 1
-                && self.grants.get(node.grants, node.firsts(), name.slot()).holder == holder.0
+            let is_first = self.node(name.node()).firsts() >> name.slot() & 1 == 1;
+            is_first && self.grant(name.node(), name.slot()).holder == holder.0
         });
         // What the owner held before and holds again is there twice.
         if names.len() > self.count_of(holder) {
@@ -141,7 +140,16 @@ impl PrefixSet {
     }
 
     /// How many blocks this owner holds. Not for marks.
+    #[inline]
     pub(crate) fn count_of(&self, holder: Holder) -> usize {
+        let (owner, more, less) = self.at_hand.listed();
+        let count = self.listed(holder);
+        if owner == holder { count + more as usize - less as usize } else { count }
+    }
+
+    /// How many blocks there are on this owner's list.
+    #[inline]
+    fn listed(&self, holder: Holder) -> usize {
         match self.links.theirs.get(holder.0 as usize) {
             Some(Theirs::One(_)) => 1,
             Some(&Theirs::Many(list)) => self.links.lists[list as usize].count,
@@ -156,8 +164,9 @@ impl PrefixSet {
             Some(&Theirs::Many(list)) => self.links.lists[list as usize].names.clone(),
             _ => Vec::new(),
         };
+        names.extend(word::slots(self.at_hand.added(holder)).map(|slot| Name::new(self.at_hand.number, slot)));
         self.keep_held(&mut names, holder);
-        let mut held: Vec<Held> = names.iter().map(|name| self.held(self.node(name.node()), name.slot())).collect();
+        let mut held: Vec<Held> = names.iter().map(|name| self.held(name.node(), name.slot())).collect();
         held.sort_unstable_by_key(|held| held.block);
         held
     }

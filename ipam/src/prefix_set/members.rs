@@ -138,18 +138,27 @@ impl<T: Copy + Default> Arrays<T> {
         }
     }
 
-    /// Gives up places for slots that are not used, where there are many.
-    pub(super) fn fit(&mut self, members: &mut Members, used: u64) {
-        let count = used.count_ones() as usize;
-        if members.class() != FULL || *members == Members::NONE || count > ROOM / 2 {
-            return;
+    /// Copies what the used slots carry to their places.
+    pub(super) fn load(&self, members: Members, used: u64, to: &mut [T; 64]) {
+        if used != 0 {
+            let from = &self.places[members.class() as usize][members.start()..][..1 << members.class()];
+            if members.class() == FULL { to.copy_from_slice(from) } else { spread(from, to, used) }
         }
-        let old = *members;
-        *members = self.take(LAST_RANKED);
-        let (smaller, larger) = self.places.split_at_mut(FULL as usize);
-        let from = &larger[0][old.start()..][..1 << FULL];
-        gather(from, &mut smaller[LAST_RANKED as usize][members.start()..][..count], used);
-        self.give_back(old);
+    }
+
+    /// Has the used slots carry what is in their places, in an array with room for as many. At least one is used.
+    pub(super) fn store(&mut self, members: &mut Members, used: u64, from: &[T; 64]) {
+        let count = used.count_ones() as usize;
+        let enough = if count > ROOM { FULL } else { count.next_power_of_two().ilog2() as u8 };
+        // One with a place for each slot is kept for a while.
+        if members.class() != enough && (members.class() != FULL || count <= ROOM / 2) {
+            if *members != Members::NONE {
+                self.give_back(*members);
+            }
+            *members = self.take(enough);
+        }
+        let to = self.array(*members);
+        if to.len() == from.len() { to.copy_from_slice(from) } else { gather(from, &mut to[..count], used) }
     }
 
     fn take(&mut self, class: u8) -> Members {
@@ -178,6 +187,9 @@ pub(super) fn grow<T>(places: &mut Vec<T>, more: usize) {
 /// From ranks to slots.
 fn spread<T: Copy>(from: &[T], to: &mut [T], mut used: u64) {
     for value in from {
+        if used == 0 {
+            break;
+        }
         to[used.trailing_zeros() as usize] = *value;
         used &= used - 1;
     }
@@ -213,8 +225,10 @@ mod tests {
                 arrays.remove(&mut members, used, slot);
                 used &= !(1 << slot);
             }
-            if round % 7 == 0 {
-                arrays.fit(&mut members, used);
+            if round % 7 == 0 && used != 0 {
+                let mut copy = [0; 64];
+                arrays.load(members, used, &mut copy);
+                arrays.store(&mut members, used, &copy);
             }
             for slot in (0..64).filter(|slot| used >> slot & 1 == 1) {
                 assert_eq!(*arrays.get(members, used, slot), carried[slot as usize]);

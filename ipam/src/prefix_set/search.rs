@@ -35,7 +35,7 @@ impl PrefixSet {
 
     /// The lowest free block of this order from `from` on, and the node whose slots it lies in.
     fn find_from(&mut self, order: u8, from: u128) -> Option<(Block, u32)> {
-        self.settle();
+        self.put_back();
         let first = self.roots.partition_point(|root| root.block.last() < from);
         (first..self.roots.len()).find_map(|root| {
             let root = &self.roots[root];
@@ -105,7 +105,7 @@ impl PrefixSet {
 
     /// The lowest block of this order in the smallest free block that has room for it.
     pub(crate) fn find_tightest(&mut self, order: u8) -> Option<Block> {
-        self.settle();
+        self.put_back();
         let (tightest, root) = self
             .roots
             .iter()

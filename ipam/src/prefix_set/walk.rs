@@ -9,8 +9,8 @@ impl PrefixSet {
         self.roots[first..].iter().find_map(|root| self.next_held_in(root.node, from))
     }
 
-    fn next_held_in(&self, node: u32, from: u128) -> Option<Held> {
-        let node = self.node(node);
+    fn next_held_in(&self, at: u32, from: u128) -> Option<Held> {
+        let node = self.node(at);
         if node.block().last() < from {
             return None;
         }
@@ -18,7 +18,7 @@ impl PrefixSet {
         // A block that has the slot may start before it.
         let firsts = node.firsts();
         if node.held >> from_slot & 1 == 1 && firsts & (u64::MAX >> (63 - from_slot)) != 0 {
-            let held = self.held(node, node.first_of(from_slot));
+            let held = self.held(at, node.first_of(from_slot));
             if held.block.last() >= from {
                 return Some(held);
             }
@@ -26,7 +26,7 @@ impl PrefixSet {
         let mut slots = (firsts | node.parents()) & !word::below(from_slot);
         while let Some(slot) = word::lowest(slots) {
             if firsts >> slot & 1 == 1 {
-                return Some(self.held(node, slot));
+                return Some(self.held(at, slot));
             }
             if let Some(held) = self.next_held_in(self.child(node, slot), from) {
                 return Some(held);
