@@ -113,10 +113,8 @@ struct Node {
     parent: u32,
     /// What the first slots of held blocks carry.
     grants: Members,
-    /// The children.
+    /// The children, and what is known of them: two arrays of the same name, one of each kind.
     children: Members,
-    /// What is known of the children.
-    orders: Members,
     level: u8,
     /// No block is a run of more than 2^`limit` slots here: 6, and less where the root is not all of its topmost node.
     limit: u8,
@@ -272,7 +270,7 @@ impl PrefixSet {
 
     fn add_node(&mut self, parent: u32, base: u128, level: u8) -> u32 {
         let none = Members::NONE;
-        let node = Node { base, held: 0, more: 0, parent, grants: none, children: none, orders: none, level, limit: 6 };
+        let node = Node { base, held: 0, more: 0, parent, grants: none, children: none, level, limit: 6 };
         if let Some(number) = self.spare.pop() {
             self.nodes[number as usize] = node;
             return number;
@@ -298,15 +296,18 @@ impl PrefixSet {
 
     /// The orders of the free blocks that may be in a slot with a child.
     fn orders(&self, node: &Node, slot: u8) -> u128 {
-        *self.orders.get(node.orders, node.parents(), slot)
+        *self.orders.get(node.children, node.parents(), slot)
     }
 
     /// Makes a node the child in a free slot of another.
     fn add_to_parent(&mut self, parent: u32, slot: u8, child: u32, orders: u128) {
         let node = &mut self.nodes[parent as usize];
         let parents = node.parents();
+        // Both take and give back their arrays in the same order: they have the same name.
+        let mut same = node.children;
+        self.orders.insert(&mut same, parents, slot, orders);
         self.children.insert(&mut node.children, parents, slot, child);
-        self.orders.insert(&mut node.orders, parents, slot, orders);
+        debug_assert_eq!(same, node.children);
         node.more |= 1 << slot;
     }
 
@@ -314,8 +315,10 @@ impl PrefixSet {
     fn remove_from_parent(&mut self, parent: u32, slot: u8) {
         let node = &mut self.nodes[parent as usize];
         let parents = node.parents();
+        let mut same = node.children;
+        self.orders.remove(&mut same, parents, slot);
         self.children.remove(&mut node.children, parents, slot);
-        self.orders.remove(&mut node.orders, parents, slot);
+        debug_assert_eq!(same, node.children);
         node.more &= !(1 << slot);
     }
 
@@ -324,7 +327,7 @@ impl PrefixSet {
         let node = &self.nodes[parent as usize];
         let parents = node.parents();
         *self.children.get_mut(node.children, parents, slot) = child;
-        *self.orders.get_mut(node.orders, parents, slot) = orders;
+        *self.orders.get_mut(node.children, parents, slot) = orders;
     }
 
     fn held(&self, number: u32, first: u8) -> Held {
@@ -557,7 +560,7 @@ impl PrefixSet {
         let Node { mut parent, mut base, .. } = *self.node(at);
         while parent != NONE {
             let above = &self.nodes[parent as usize];
-            let known = self.orders.get_mut(above.orders, above.parents(), above.slot(base));
+            let known = self.orders.get_mut(above.children, above.parents(), above.slot(base));
             if *known & orders == orders {
                 return;
             }
@@ -569,7 +572,7 @@ impl PrefixSet {
     /// Notes that there is no free block of these orders in a slot with a child.
     fn forget(&mut self, at: u32, slot: u8, orders: u128) {
         let node = &self.nodes[at as usize];
-        *self.orders.get_mut(node.orders, node.parents(), slot) &= !orders;
+        *self.orders.get_mut(node.children, node.parents(), slot) &= !orders;
     }
 }
 

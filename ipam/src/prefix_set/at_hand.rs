@@ -41,7 +41,6 @@ impl AtHand {
             parent: NONE,
             grants: Members::NONE,
             children: Members::NONE,
-            orders: Members::NONE,
             level: 0,
             limit: 0,
         },

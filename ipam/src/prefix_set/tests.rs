@@ -365,7 +365,7 @@ fn roots() -> impl Strategy<Value = Vec<Block>> {
 /// Some seconds' worth of cases, unless `PROPTEST_CASES` says how many.
 fn config() -> ProptestConfig {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { 64 };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { 8 };
     ProptestConfig { cases, ..config }
 }
 
@@ -559,4 +559,10 @@ fn full_and_empty_again() {
         }
         twin.empty();
     }
+}
+
+#[test]
+fn a_node_is_small() {
+    // Sparse pools have a node for each block.
+    assert_eq!(size_of::<super::Node>(), 48);
 }
