@@ -116,7 +116,11 @@ fn journal(directory: &Path, threads: usize) -> f64 {
     });
     drop(journal);
     let c = ipam::journal::check::<Leases>(&path).unwrap();
-    eprintln!("threads {threads} rate {r:.0} batch {:.1} cycle {:.0}us", c.changes as f64 / c.records as f64, 1e6 / (r / (c.changes as f64 / c.records as f64)));
+    eprintln!(
+        "threads {threads} rate {r:.0} batch {:.1} cycle {:.0}us",
+        c.changes as f64 / c.records as f64,
+        1e6 / (r / (c.changes as f64 / c.records as f64))
+    );
     r
 }
 

@@ -11,6 +11,7 @@ use std::{
 use super::storage::{Directory, LogFile, ReadAt};
 
 const SECTOR: usize = 512;
+const BLOCK: usize = 4096;
 
 /// What was done to a file since it was last synced.
 #[derive(Clone, Debug)]
@@ -104,6 +105,8 @@ pub(super) struct Failure {
     pub(super) at: usize,
     pub(super) count: usize,
     pub(super) kind: io::ErrorKind,
+    /// A sync that fails takes the whole blocks with it that were to be written, with what was durable of them.
+    pub(super) spoils: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -134,6 +137,11 @@ impl World {
 
     fn is_off(&self) -> bool {
         self.power_off.is_some_and(|off| self.operations > off)
+    }
+
+    /// Whether the last operation is the one at which the power went off: it may have come through.
+    fn is_last(&self) -> bool {
+        self.power_off.is_some_and(|off| self.operations == off + 1)
     }
 }
 
@@ -196,14 +204,12 @@ impl DiskFile {
     fn change(&self, change: Unsynced, if_refused: Option<Unsynced>) -> io::Result<()> {
         let mut world = self.disk.0.lock().unwrap();
         let allowed = world.operation();
-        let off = world.is_off();
+        let (is_off, is_last) = (world.is_off(), world.is_last());
         let node = &mut world.nodes[self.node];
-        // Also what the power went off at may have come through.
-        let change = if allowed.is_ok() || off { Some(change) } else { if_refused };
-        let already_off = off && node.unsynced.len() >= 6;
-        if let Some(change) = change.filter(|_| !already_off) {
-            change.apply(&mut node.live);
-            node.unsynced.push(change);
+        let done = if allowed.is_ok() || is_last { Some(change) } else { if_refused.filter(|_| !is_off) };
+        if let Some(done) = done {
+            done.apply(&mut node.live);
+            node.unsynced.push(done);
         }
         allowed
     }
@@ -243,17 +249,26 @@ impl LogFile for DiskFile {
         if world.is_off() {
             return allowed;
         }
+        let spoils = world.failure.is_some_and(|failure| failure.spoils);
         let node = &mut world.nodes[self.node];
         match &allowed {
             Ok(()) => {
                 let Node { durable, unsynced, .. } = node;
                 unsynced.drain(..).for_each(|change| change.apply(durable));
             }
-            // The pages are clean for the system from now on, and the disk has none of them. What was there of that block may
-            // be gone.
+            // The pages are clean for the system from now on, and the disk has none of them.
             Err(_) => {
-                let sizes = node.unsynced.drain(..).filter(|change| matches!(change, Unsynced::Resize(_)));
-                sizes.for_each(|size| size.apply(&mut node.durable));
+                let Node { durable, unsynced, .. } = node;
+                for change in unsynced.drain(..) {
+                    match change {
+                        Unsynced::Resize(_) => change.apply(durable),
+                        Unsynced::Write(offset, _) if spoils => {
+                            let end = durable.len().min(offset);
+                            durable[(offset / BLOCK * BLOCK).min(end)..end].fill(0);
+                        }
+                        Unsynced::Write(..) => {}
+                    }
+                }
             }
         }
         allowed
@@ -283,7 +298,7 @@ impl Directory for Disk {
     fn rename_new(&self) -> io::Result<()> {
         let mut world = self.0.lock().unwrap();
         let allowed = world.operation();
-        if allowed.is_ok() || world.is_off() {
+        if allowed.is_ok() || world.is_last() {
             let before = world.names.clone();
             let node = world.names.remove(&Name::New).ok_or(io::ErrorKind::NotFound)?;
             world.names.insert(Name::Journal, node);
