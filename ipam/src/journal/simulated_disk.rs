@@ -38,7 +38,9 @@ impl Unsynced {
     fn torn(&self) -> Vec<Vec<Self>> {
         let mut all = vec![vec![], vec![self.clone()]];
         if let Self::Write(offset, bytes) = self {
-            all.extend((1..bytes.len()).map(|cut| vec![Self::Write(*offset, bytes[..cut].to_vec())]));
+            // At each byte of a record; what is longer is a compacted part, or a block that is written anew.
+            let step = (bytes.len() / 256).max(1);
+            all.extend((1..bytes.len()).step_by(step).map(|cut| vec![Self::Write(*offset, bytes[..cut].to_vec())]));
             let mut sectors = Vec::new();
             let mut from = 0;
             while from < bytes.len() {
