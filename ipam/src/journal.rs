@@ -126,6 +126,7 @@
 //! Beside `pool` there is `pool.lock`, which is locked (`flock`) as long as the journal is open and says by whom; it stays. `pool.new`
 //! is a file that is about to replace `pool`; what a crash leaves of it is removed by the next opening.
 
+mod batch;
 mod check;
 mod commit;
 mod compaction;

@@ -34,9 +34,8 @@ pub trait Journaled: Sized {
     /// What a change means for history; `None` where it is no grant and no end of one.
     fn event(change: &Self::Change) -> Option<Event>;
 
-    /// What is wrong with the state as a whole, each as a sentence: for [`check`](crate::journal::check). What a single change
+    /// What is wrong with the state as a whole, each as a sentence: for the journal's `check`. What a single change
     /// does wrong is refused by [`apply`](Self::apply).
-    #[cfg(feature = "std")]
     fn findings(&self) -> Vec<String> {
         Vec::new()
     }

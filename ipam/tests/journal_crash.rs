@@ -207,7 +207,9 @@ fn readers_see_a_state_that_there_was() {
             }
             assert!(last > 0);
         });
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        for writer in writers {
+            writer.join().unwrap();
+        }
         stop.store(true, Ordering::Relaxed);
     });
 }

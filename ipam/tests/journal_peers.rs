@@ -167,10 +167,10 @@ fn what_is_traced() {
             }
             number += 1;
         }
-        if half == 0 {
-            if let Err(error) = journal.compact() {
-                eprintln!("{error}");
-            }
+        if half == 0
+            && let Err(error) = journal.compact()
+        {
+            eprintln!("{error}");
         }
     }
 }
@@ -194,7 +194,7 @@ fn what_fills_the_disk() {
     let Some(directory) = std::env::var_os("IPAM_JOURNAL") else { return };
     let path = Path::new(&directory).join("pool");
     let ballast = Path::new(&directory).join("ballast");
-    fs::write(&ballast, [7; 150_000]).unwrap();
+    fs::write(&ballast, vec![7; 150_000]).unwrap();
     let journal = Journal::create(&path, Leases::default(), JournalOptions::default()).unwrap();
     let mut expected = Leases::default();
     let mut grant = |number: u32| {

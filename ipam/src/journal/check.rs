@@ -117,7 +117,8 @@ pub(super) fn check<S: Journaled, R: ReadAt + ?Sized>(mut frames: Frames<'_, R>)
         let event = match &entry {
             Entry::Change(change) => S::event(change),
             Entry::Past { prefix, from, to, .. } if to < from => {
-                let finding = Finding::EndsBeforeItBegins { offset: at.offset, prefix: *prefix, by: *from - *to };
+                let finding =
+                    Finding::EndsBeforeItBegins { offset: at.offset, prefix: *prefix, by: from.saturating_sub(*to) };
                 findings.push(finding);
                 None
             }
@@ -133,7 +134,7 @@ pub(super) fn check<S: Journaled, R: ReadAt + ?Sized>(mut frames: Frames<'_, R>)
         if let (EventKind::Released, Some((_, from))) = (&event.kind, history.open.get(&prefix))
             && *from > event.at
         {
-            findings.push(Finding::EndsBeforeItBegins { offset, prefix, by: *from - event.at });
+            findings.push(Finding::EndsBeforeItBegins { offset, prefix, by: from.saturating_sub(event.at) });
         }
         match history.entry::<S>(entry) {
             Step::Fits => {}

@@ -2,15 +2,13 @@
 
 use std::{
     io, mem,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread, vec,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    vec,
 };
 
 use super::{
     JournalOptions,
+    batch::{Batch, lock},
     compaction::{Compaction, image, write_new},
     error::{ChangeError, Damage, DamageKind, DiskError, During, JournalError, Operation},
     format::{Entry, Record},
@@ -27,8 +25,6 @@ const ROOM: u64 = 1 << 14;
 const RESERVE: core::ops::RangeInclusive<u64> = 1 << 16..=1 << 22;
 /// What is written anew after a failure: the block that the last durable record ends in, of which the rest was being written.
 const BLOCK: u64 = 4096;
-/// Nobody joined the batch in as many looks: it is closed.
-const QUIET: usize = 2;
 
 /// The journal behind its lock.
 pub(super) struct Core<S, D: Directory> {
@@ -60,6 +56,12 @@ struct Inner<S, F> {
     spare: Record,
     /// Compact when the records are as large.
     compact_at: u64,
+    faults: Faults,
+}
+
+/// What is to be done before the next change.
+#[derive(Default)]
+struct Faults {
     /// The state is not what the file says: it has to be read again.
     is_state_lost: bool,
     /// There may be something behind the end, or the block that it is in may not be durable any more.
@@ -88,47 +90,6 @@ impl<F: LogFile> Flight<F> {
         self.file.write_at(self.record.seal(self.end), self.end).during(Operation::Write)?;
         self.file.sync().during(Operation::Sync)
     }
-}
-
-/// Threads that wait for the same record.
-#[derive(Default)]
-struct Batch {
-    joined: AtomicUsize,
-    outcome: Mutex<Option<Result<(), JournalError>>>,
-    is_done: Condvar,
-}
-
-impl Batch {
-    /// Lets those join that the last batch has woken: each of them costs no `fdatasync` then.
-    fn gather(&self) {
-        let (mut quiet, mut joined) = (0, self.joined.load(Ordering::Relaxed));
-        while quiet < QUIET {
-            thread::yield_now();
-            let now = self.joined.load(Ordering::Relaxed);
-            quiet = if now == joined { quiet + 1 } else { 0 };
-            joined = now;
-        }
-    }
-
-    fn wait(&self) -> Result<(), JournalError> {
-        let mut outcome = lock(&self.outcome);
-        loop {
-            if let Some(outcome) = &*outcome {
-                return outcome.clone();
-            }
-            outcome = self.is_done.wait(outcome).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn finish(&self, outcome: Result<(), JournalError>) {
-        *lock(&self.outcome) = Some(outcome);
-        self.is_done.notify_all();
-    }
-}
-
-/// A panic under the state's lock is noticed by a flag of its own.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 type Guard<'a, S, D> = MutexGuard<'a, Inner<S, <D as Directory>::File>>;
@@ -184,9 +145,7 @@ impl<S: Journaled, D: Directory> Core<S, D> {
             last_joined: 0,
             spare: Record::default(),
             compact_at: options.compact_at(compacted),
-            is_state_lost: false,
-            is_tail_spoilt: false,
-            is_name_pending: false,
+            faults: Faults::default(),
         };
         Self { directory, options, inner: Mutex::new(inner), turn: Condvar::new() }
     }
@@ -213,7 +172,7 @@ impl<S: Journaled, D: Directory> Core<S, D> {
         let inner = &mut *guard;
         self.make_room(inner)?;
         // Should it panic, this stays.
-        inner.is_state_lost = true;
+        inner.faults.is_state_lost = true;
         let before = inner.pending.len();
         match change(&mut inner.state) {
             Ok((result, changes)) => {
@@ -222,12 +181,12 @@ impl<S: Journaled, D: Directory> Core<S, D> {
                     inner.pending.truncate(before);
                     return Err(error.into());
                 }
-                inner.is_state_lost = false;
+                inner.faults.is_state_lost = false;
                 self.settle(guard, before == 0)?;
                 Ok(result)
             }
             Err(refusal) => {
-                inner.is_state_lost = false;
+                inner.faults.is_state_lost = false;
                 Err(ChangeError::Refused(refusal))
             }
         }
@@ -236,7 +195,7 @@ impl<S: Journaled, D: Directory> Core<S, D> {
     /// Waits until all is durable that the state says now. The first of a batch writes it.
     fn settle<'a>(&'a self, guard: Guard<'a, S, D>, is_first: bool) -> Result<(), JournalError> {
         if !guard.pending.is_empty() {
-            guard.batch.joined.fetch_add(1, Ordering::Relaxed);
+            guard.batch.join();
             if is_first {
                 return self.lead(guard);
             }
@@ -256,11 +215,11 @@ impl<S: Journaled, D: Directory> Core<S, D> {
             guard = self.wait(guard);
         }
         // It may have failed with the one before, or a compaction has written it.
-        if let Some(outcome) = lock(&batch.outcome).clone() {
+        if let Some(outcome) = batch.outcome() {
             return outcome;
         }
         guard.is_writing = true;
-        if guard.last_joined + batch.joined.load(Ordering::Relaxed) > 2 {
+        if guard.last_joined + batch.joined() > 2 {
             drop(guard);
             batch.gather();
             guard = lock(&self.inner);
@@ -313,7 +272,7 @@ impl<S: Journaled, D: Directory> Core<S, D> {
     ) -> Result<(), JournalError> {
         inner.is_writing = false;
         inner.flying = None;
-        inner.last_joined = flight.batch.joined.load(Ordering::Relaxed);
+        inner.last_joined = flight.batch.joined();
         inner.spare = flight.record;
         inner.spare.clear();
         self.turn.notify_all();
@@ -323,8 +282,8 @@ impl<S: Journaled, D: Directory> Core<S, D> {
         };
         // Those that came meanwhile build on what is not to be.
         inner.pending.clear();
-        inner.is_state_lost = true;
-        inner.is_tail_spoilt = true;
+        inner.faults.is_state_lost = true;
+        inner.faults.is_tail_spoilt = true;
         for batch in [flight.batch, mem::take(&mut inner.batch)] {
             batch.finish(Err(error.clone()));
         }
@@ -336,7 +295,7 @@ impl<S: Journaled, D: Directory> Core<S, D> {
     /// The state, as it is to be.
     fn whole(&self) -> Result<Guard<'_, S, D>, JournalError> {
         let mut guard = lock(&self.inner);
-        while guard.is_state_lost {
+        while guard.faults.is_state_lost {
             if guard.is_writing {
                 guard = self.wait(guard);
             } else {
@@ -372,9 +331,9 @@ impl<S: Journaled, D: Directory> Core<S, D> {
     }
 
     fn confirm_name(&self, inner: &mut Inner<S, D::File>) -> Result<(), DiskError> {
-        if inner.is_name_pending {
+        if inner.faults.is_name_pending {
             self.directory.sync().during(Operation::Sync)?;
-            inner.is_name_pending = false;
+            inner.faults.is_name_pending = false;
         }
         Ok(())
     }
@@ -432,7 +391,7 @@ impl<S: Journaled, D: Directory> Core<S, D> {
             guard.end = after;
             guard.reserved = after;
             guard.compact_at = self.options.compact_at(after);
-            guard.is_name_pending = is_named.is_err();
+            guard.faults.is_name_pending = is_named.is_err();
             is_named?;
             return Ok(Compaction { before, after });
         }
@@ -469,7 +428,7 @@ fn restore<S: Journaled, F: LogFile>(inner: &mut Inner<S, F>) -> Result<(), Jour
     let pending = Frame { offset: end, payload: inner.pending.payload() };
     Walk::behind_compacted().record(pending, |at, entry| apply(&mut state, at, &entry))?;
     inner.state = state;
-    inner.is_state_lost = false;
+    inner.faults.is_state_lost = false;
     Ok(())
 }
 
@@ -478,7 +437,7 @@ fn restore<S: Journaled, F: LogFile>(inner: &mut Inner<S, F>) -> Result<(), Jour
 /// After a failed `fdatasync` the system may take pages for clean that are not on the disk. All that is written from here on is
 /// written anew; of what was durable before, the block in which it ends is, too.
 fn repair<S, F: LogFile>(inner: &mut Inner<S, F>) -> Result<(), DiskError> {
-    if inner.is_tail_spoilt {
+    if inner.faults.is_tail_spoilt {
         inner.file.truncate(inner.end).during(Operation::Truncate)?;
         inner.reserved = inner.end;
         let from = inner.end - inner.end % BLOCK;
@@ -492,7 +451,7 @@ fn repair<S, F: LogFile>(inner: &mut Inner<S, F>) -> Result<(), DiskError> {
         }
         inner.file.write_at(&block, from).during(Operation::Write)?;
         inner.file.sync().during(Operation::Sync)?;
-        inner.is_tail_spoilt = false;
+        inner.faults.is_tail_spoilt = false;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! A crash at each operation of the disk, with all that it may leave; each operation failing.
 
 use core::time::Duration;
-use std::{format, io, string::String, vec::Vec};
+use std::{collections::HashSet, format, io, string::String, vec::Vec};
 
 use super::{
     JournalOptions, Retention,
@@ -75,7 +75,7 @@ fn run(core: &Core<Leases, Disk>, model: &mut Model, steps: core::ops::Range<u32
 const STEPS: u32 = 24;
 
 /// What is there after a crash: all that was acknowledged, and it goes on from there.
-fn survives(disk: Disk, model: &Model, what: &dyn Fn() -> String) {
+fn survives(disk: &Disk, model: &Model, what: &dyn Fn() -> String) {
     if !disk.has_journal() {
         assert_eq!(model.acknowledged, Leases::default(), "{}", what());
         return;
@@ -121,7 +121,7 @@ fn a_loss_of_power_at_each_operation() {
             run(core, &mut model, 0..STEPS);
         }
         for (number, after) in disk.after_crash().into_iter().enumerate() {
-            survives(after, &model, &|| format!("off at {off}, state {number}"));
+            survives(&after, &model, &|| format!("off at {off}, state {number}"));
             states += 1;
         }
     }
@@ -139,15 +139,23 @@ fn each_operation_fails_and_it_goes_on() {
                 let disk = Disk::default().failing(failure);
                 let mut model = Model::default();
                 let Ok(core) = create(disk.clone()) else { continue };
-                run(&core, &mut model, 0..STEPS);
                 let what = || format!("{count} from {at} on: {kind}");
+                let mut is_over = false;
+                for number in 0..STEPS {
+                    run(&core, &mut model, number..number + 1);
+                    // The first change that is acknowledged behind a failure does not stand on sand.
+                    if model.refused > 0 && model.possible.is_empty() && !is_over {
+                        is_over = true;
+                        disk.after_crash().into_iter().for_each(|after| survives(&after, &model, &what));
+                    }
+                }
                 assert_eq!(core.read(Clone::clone).unwrap(), model.acknowledged, "{}", what());
                 // The last steps were without failures, so nothing is in doubt.
                 if is_over_early {
                     assert_eq!(model.possible, [], "{}", what());
                 }
                 for after in disk.after_crash() {
-                    survives(after, &model, &what);
+                    survives(&after, &model, &what);
                 }
             }
         }
@@ -158,14 +166,19 @@ fn each_operation_fails_and_it_goes_on() {
 fn a_loss_of_power_after_a_failure() {
     let operations = operations();
     for at in 0..operations {
-        for later in 1..8 {
+        // Most that one crash leaves another one leaves, too.
+        let mut seen = HashSet::new();
+        for later in [1, 2, 3, 5, 8] {
             let failure = Failure { at, count: 2, kind: io::ErrorKind::Other, spoils: false };
             let disk = Disk::default().failing(failure).power_off_at(at + later);
             let mut model = Model::default();
             let Ok(core) = create(disk.clone()) else { continue };
             run(&core, &mut model, 0..STEPS);
+            let known = model.acknowledged.leases.len();
             for after in disk.after_crash() {
-                survives(after, &model, &|| format!("2 from {at} on, off {later} later"));
+                if seen.insert((known, after.journal())) {
+                    survives(&after, &model, &|| format!("2 from {at} on, off {later} later"));
+                }
             }
         }
     }

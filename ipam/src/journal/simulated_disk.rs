@@ -82,8 +82,12 @@ impl Node {
             };
             for torn in self.unsynced[*last].torn() {
                 let mut bytes = self.durable.clone();
-                before.iter().for_each(|index| self.unsynced[*index].apply(&mut bytes));
-                torn.iter().for_each(|part| part.apply(&mut bytes));
+                for index in before {
+                    self.unsynced[*index].apply(&mut bytes);
+                }
+                for part in torn {
+                    part.apply(&mut bytes);
+                }
                 all.push(bytes);
             }
         }
@@ -188,6 +192,12 @@ impl Disk {
         all
     }
 
+    /// The bytes of the journal's file.
+    pub(super) fn journal(&self) -> Option<Vec<u8>> {
+        let world = self.0.lock().unwrap();
+        world.names.get(&Name::Journal).map(|node| world.nodes[*node].live.clone())
+    }
+
     pub(super) fn has_journal(&self) -> bool {
         self.0.lock().unwrap().names.contains_key(&Name::Journal)
     }
@@ -253,24 +263,17 @@ impl LogFile for DiskFile {
         }
         let spoils = world.failure.is_some_and(|failure| failure.spoils);
         let node = &mut world.nodes[self.node];
-        match &allowed {
-            Ok(()) => {
-                let Node { durable, unsynced, .. } = node;
-                unsynced.drain(..).for_each(|change| change.apply(durable));
-            }
-            // The pages are clean for the system from now on, and the disk has none of them.
-            Err(_) => {
-                let Node { durable, unsynced, .. } = node;
-                for change in unsynced.drain(..) {
-                    match change {
-                        Unsynced::Resize(_) => change.apply(durable),
-                        Unsynced::Write(offset, _) if spoils => {
-                            let end = durable.len().min(offset);
-                            durable[(offset / BLOCK * BLOCK).min(end)..end].fill(0);
-                        }
-                        Unsynced::Write(..) => {}
-                    }
+        let Node { durable, unsynced, .. } = node;
+        for change in unsynced.drain(..) {
+            match change {
+                change if allowed.is_ok() => change.apply(durable),
+                // The pages are clean for the system from now on, and the disk has none of them.
+                Unsynced::Resize(_) => change.apply(durable),
+                Unsynced::Write(offset, _) if spoils => {
+                    let end = durable.len().min(offset);
+                    durable[(offset / BLOCK * BLOCK).min(end)..end].fill(0);
                 }
+                Unsynced::Write(..) => {}
             }
         }
         allowed

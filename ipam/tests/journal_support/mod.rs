@@ -16,25 +16,25 @@ use serde::{Deserialize, Serialize};
 
 /// What is granted, by its first address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Leases {
-    pub leases: BTreeMap<IpAddr, Lease>,
+pub(crate) struct Leases {
+    pub(crate) leases: BTreeMap<IpAddr, Lease>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    pub prefix: IpNet,
-    pub owner: String,
-    pub at: Duration,
+pub(crate) struct Lease {
+    pub(crate) prefix: IpNet,
+    pub(crate) owner: String,
+    pub(crate) at: Duration,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Change {
+pub(crate) enum Change {
     Grant { prefix: IpNet, owner: String, at: Duration },
     Release { prefix: IpNet, at: Duration },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unfit {
+pub(crate) enum Unfit {
     Overlaps { prefix: IpNet, with: IpNet },
     NotGranted { prefix: IpNet },
 }
@@ -51,7 +51,7 @@ impl std::fmt::Display for Unfit {
 impl std::error::Error for Unfit {}
 
 impl Leases {
-    pub fn grant(&mut self, prefix: IpNet, owner: &str, at: Duration) -> Result<Change, Unfit> {
+    pub(crate) fn grant(&mut self, prefix: IpNet, owner: &str, at: Duration) -> Result<Change, Unfit> {
         let prefix = prefix.trunc();
         // The last that begins before its end is the only one that can overlap.
         let before = self.leases.range(..=prefix.broadcast()).next_back();
@@ -62,7 +62,7 @@ impl Leases {
         Ok(Change::Grant { prefix, owner: owner.into(), at })
     }
 
-    pub fn release(&mut self, prefix: IpNet, at: Duration) -> Result<Change, Unfit> {
+    pub(crate) fn release(&mut self, prefix: IpNet, at: Duration) -> Result<Change, Unfit> {
         match self.leases.get(&prefix.network()) {
             Some(lease) if lease.prefix == prefix => {
                 self.leases.remove(&prefix.network());
@@ -73,7 +73,7 @@ impl Leases {
     }
 
     /// The lowest address of 10.0.0.0/8 that is free.
-    pub fn allocate(&mut self, owner: &str, at: Duration) -> Result<(IpNet, Change), Unfit> {
+    pub(crate) fn allocate(&mut self, owner: &str, at: Duration) -> Result<(IpNet, Change), Unfit> {
         let mut free = u32::from(Ipv4Addr::new(10, 0, 0, 0));
         for address in self.leases.keys() {
             if *address != IpAddr::V4(free.into()) {
@@ -85,7 +85,7 @@ impl Leases {
         Ok((prefix, self.grant(prefix, owner, at)?))
     }
 
-    pub fn owner(&self, prefix: IpNet) -> Option<&str> {
+    pub(crate) fn owner(&self, prefix: IpNet) -> Option<&str> {
         self.leases.get(&prefix.network()).filter(|lease| lease.prefix == prefix).map(|lease| lease.owner.as_str())
     }
 }
@@ -120,20 +120,20 @@ impl Journaled for Leases {
 }
 
 /// The prefix of one IPv4 address.
-pub fn single(address: u32) -> IpNet {
+pub(crate) fn single(address: u32) -> IpNet {
     Ipv4Net::new_assert(address.into(), 32).into()
 }
 
-pub fn seconds(seconds: u64) -> Duration {
+pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
 /// A directory of its own, that goes with the value.
-pub struct Scratch(pub PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
     /// Below the target directory: on a disk, not in memory.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let directory = option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from);
         let path = directory.join(format!("{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
@@ -141,7 +141,7 @@ impl Scratch {
         Self(path)
     }
 
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
