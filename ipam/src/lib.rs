@@ -5,12 +5,19 @@
 extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
+// For the tests' state, which tests outside of the crate have, too.
+#[cfg(test)]
+extern crate self as ipam;
 
 mod amount;
 mod block;
 mod choice;
 mod error;
 mod grant;
+#[cfg(feature = "std")]
+pub mod journal;
+#[cfg(feature = "serde")]
+mod journaled;
 mod owners;
 mod prefix_set;
 mod range;
@@ -18,6 +25,8 @@ mod space;
 mod subnet_pool;
 mod usage;
 
+#[cfg(feature = "serde")]
+pub use self::journaled::{Event, EventKind, Journaled};
 pub use self::{
     amount::Amount,
     block::Family,
