@@ -426,7 +426,12 @@ impl PrefixSet {
             return Some(block);
         }
         let block = self.find(order, 0, u128::MAX)?;
-        self.occupy(block, holder, since).is_ok().then_some(block)
+        self.occupy(block, holder, since).ok()?;
+        // The next one will be there, too.
+        if let Some(root) = self.root_of(block.base).filter(|_| self.last != NONE) {
+            self.take_in_hand(self.last, root);
+        }
+        Some(block)
     }
 
     /// What the block overlaps with.
@@ -449,7 +454,7 @@ impl PrefixSet {
         node.held |= taken;
         node.more |= taken & !(1 << slot);
         if !holder.is_mark() {
-            self.links.add(holder, at, slot);
+            self.links.add(holder, at, 1 << slot);
         }
     }
 

@@ -165,8 +165,8 @@ impl PrefixSet {
         let AtHand { number, owner, added, less, .. } = self.at_hand;
         (self.at_hand.added, self.at_hand.more, self.at_hand.less) = (0, 0, 0);
         let is_stale = less > 0 && self.links.take(owner, less as usize);
-        for slot in word::slots(added) {
-            self.links.add(owner, number, slot);
+        if added != 0 {
+            self.links.add(owner, number, added);
         }
         if is_stale {
             self.clean(owner);
@@ -175,7 +175,7 @@ impl PrefixSet {
 
     /// Has this node at hand, if it was the last one that changed.
     pub(super) fn take_in_hand(&mut self, number: u32, root: usize) {
-        if self.last != number {
+        if self.last != number || self.at_hand.number == number {
             self.last = number;
             return;
         }

@@ -58,34 +58,44 @@ pub(super) struct Links {
 const SHORT: usize = 16;
 
 impl Links {
-    /// Adds a block to what its owner holds.
+    /// Adds blocks of a node, by their first slots, to what their owner holds.
     #[inline]
-    pub(super) fn add(&mut self, holder: Holder, node: u32, slot: u8) {
-        let (owner, name) = (holder.0 as usize, Name::new(node, slot));
+    pub(super) fn add(&mut self, holder: Holder, node: u32, firsts: u64) {
+        let owner = holder.0 as usize;
+        let mut names = word::slots(firsts).map(|slot| Name::new(node, slot));
         if owner >= self.theirs.len() {
             let more = owner + 1 - self.theirs.len();
             members::grow(&mut self.theirs, more);
             self.theirs.resize(owner + 1, Theirs::Nothing);
         }
-        match &mut self.theirs[owner] {
-            Theirs::Many(list) => {
-                let list = &mut self.lists[*list as usize];
-                list.names.push(name);
-                list.count += 1;
-                list.least = least(list.names.len());
-            }
-            theirs @ Theirs::Nothing => *theirs = Theirs::One(name),
-            &mut Theirs::One(first) => self.begin_list(owner, [first, name]),
+        let (theirs, count) = (&mut self.theirs[owner], firsts.count_ones() as usize);
+        if count == 1
+            && let Theirs::Nothing = theirs
+        {
+            *theirs = names.next().map_or(Theirs::Nothing, Theirs::One);
+            return;
         }
+        let number = match *theirs {
+            Theirs::Many(number) => number,
+            Theirs::Nothing => self.begin_list(owner, None),
+            Theirs::One(first) => self.begin_list(owner, Some(first)),
+        };
+        let list = &mut self.lists[number as usize];
+        list.names.extend(names);
+        list.count += count;
+        list.least = least(list.names.len());
     }
 
-    fn begin_list(&mut self, owner: usize, names: [Name; 2]) {
-        let list = self.spare.pop().unwrap_or_else(|| {
+    /// A list of an owner who had none.
+    fn begin_list(&mut self, owner: usize, first: Option<Name>) -> u32 {
+        let number = self.spare.pop().unwrap_or_else(|| {
             self.lists.push(List::default());
             self.lists.len() as u32 - 1
         });
-        self.lists[list as usize] = List { names: names.to_vec(), count: 2, least: 0 };
-        self.theirs[owner] = Theirs::Many(list);
+        self.lists[number as usize] =
+            List { count: usize::from(first.is_some()), names: first.into_iter().collect(), least: 0 };
+        self.theirs[owner] = Theirs::Many(number);
+        number
     }
 
     /// Takes so many blocks away from what an owner holds; says whether their list should be cleaned.
