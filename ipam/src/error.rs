@@ -57,6 +57,26 @@ pub enum ConfigError {
         /// Its first address outside.
         outside: IpAddr,
     },
+    /// A pool without ranges has the whole subnet.
+    #[error("all of {subnet} is in range already")]
+    AllInRange {
+        /// The pool's subnet.
+        subnet: IpNet,
+    },
+    /// A pool with ranges needs one.
+    #[error("nothing of {subnet} would be left in a range")]
+    NoRange {
+        /// The pool's subnet.
+        subnet: IpNet,
+    },
+    /// A pool grows to a subnet that has the one before, or shrinks to one within it.
+    #[error("{subnet} neither has {old} nor is within it")]
+    Unrelated {
+        /// The new subnet.
+        subnet: IpNet,
+        /// The one before.
+        old: IpNet,
+    },
     /// A network in Flannel's sense is too small to be cut up.
     #[error("{network} is too small: the smallest useful network is a /{longest}")]
     TooSmall {
@@ -238,7 +258,7 @@ pub enum ChangeError<O> {
         prefix: IpNet,
     },
     /// What somebody has would be outside of the pool.
-    #[error("{grant}, which is {owner}'s, would be outside of the pool{}", Others(*others))]
+    #[error("{}, which is {owner}'s, would be outside of the pool{}", Short(*grant), Others(*others))]
     Orphans {
         /// What somebody has: the lowest one of several.
         grant: IpNet,
@@ -247,6 +267,75 @@ pub enum ChangeError<O> {
         /// How many more there are.
         others: usize,
     },
+}
+
+/// A prefix; one of a single address as that address.
+pub(crate) struct Short(pub(crate) IpNet);
+
+impl core::fmt::Display for Short {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        if self.0.prefix_len() == self.0.max_prefix_len() { self.0.addr().fmt(f) } else { self.0.fmt(f) }
+    }
+}
+
+/// Why a change that was written down can't be done again: it is not one of this state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// The first change has to be the one that says what the pool is made of.
+    #[error("there is no pool yet")]
+    NotCreated,
+    /// Another one says what the pool is made of.
+    #[error("the pool is there already")]
+    Created,
+    /// The pool would not be one.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It is given, and not part of the pool.
+    #[error("{} is given, and not part of the pool", Short(*prefix))]
+    Outside {
+        /// What is given.
+        prefix: IpNet,
+    },
+    /// It is given while somebody has it, or a part of it, or more than it.
+    #[error("{} is given while somebody has {}", Short(*prefix), Short(*with))]
+    Taken {
+        /// What is given.
+        prefix: IpNet,
+        /// What somebody has.
+        with: IpNet,
+    },
+    /// It is released, and nobody has it.
+    #[error("{} is released, and nobody has it", Short(*prefix))]
+    NotAllocated {
+        /// What is released.
+        prefix: IpNet,
+    },
+    /// The pool is changed, and somebody has something that is outside of it then.
+    #[error("{} is outside of the changed pool, and somebody has it", Short(*prefix))]
+    Orphan {
+        /// What somebody has.
+        prefix: IpNet,
+    },
+    /// The pool is changed, and has no such prefix.
+    #[error("{prefix} is no prefix of the pool")]
+    NoSuchPrefix {
+        /// The prefix.
+        prefix: IpNet,
+    },
+    /// There are more owners than numbers for them.
+    #[error(transparent)]
+    Owner(#[from] UnknownOwner),
+}
+
+impl<O> From<ChangeError<O>> for ApplyError {
+    fn from(error: ChangeError<O>) -> Self {
+        match error {
+            ChangeError::Config(error) => Self::Config(error),
+            ChangeError::NoSuchPrefix { prefix } => Self::NoSuchPrefix { prefix },
+            ChangeError::Orphans { grant, .. } => Self::Orphan { prefix: grant },
+        }
+    }
 }
 
 struct Others(usize);

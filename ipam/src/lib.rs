@@ -9,6 +9,7 @@ extern crate std;
 #[cfg(test)]
 extern crate self as ipam;
 
+mod address_pool;
 mod amount;
 mod block;
 mod choice;
@@ -21,6 +22,9 @@ mod journaled;
 mod owners;
 mod prefix_set;
 mod range;
+mod ranges;
+#[cfg(feature = "serde")]
+mod seconds;
 mod space;
 mod subnet_pool;
 mod usage;
@@ -28,10 +32,14 @@ mod usage;
 #[cfg(feature = "serde")]
 pub use self::journaled::{Event, EventKind, Journaled};
 pub use self::{
+    address_pool::{
+        AddressPool, AddressPoolChange, AddressPoolEdit, AddressPoolOptions, AddressState, AllocateAddressError,
+        ClaimAddressError, ReleaseAddressError, Unusable,
+    },
     amount::Amount,
     block::Family,
     choice::Choice,
-    error::{AllocateError, ChangeError, ClaimError, ConfigError, ReleaseError},
+    error::{AllocateError, ApplyError, ChangeError, ClaimError, ConfigError, ReleaseError},
     grant::Grant,
     owners::{AsOwner, OwnerId, UnknownOwner},
     range::{AddressRange, RangeError},
