@@ -22,7 +22,7 @@ use crate::{
     error::ConfigError,
     grant::{Grant, seconds},
     owners::{AsOwner, OwnerId, Owners, UnknownOwner},
-    prefix_set::{Found, Held, Holder, PrefixSet},
+    prefix_set::{Conflict, Found, Held, Holder, PrefixSet},
     ranges::Ranges,
     space::Space,
     usage::Usage,
@@ -30,6 +30,10 @@ use crate::{
 
 /// What holds an address of [`AddressPool::untouched`] that was given.
 const TOUCHED: Holder = Holder::EXCLUDED;
+
+/// The pool is in too many pieces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Full;
 
 /// Hands out the addresses of a subnet, and takes them back.
 ///
@@ -195,10 +199,11 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
             && at.saturating_add(self.options.cool_down) <= self.now
         {
             self.released.cool();
-            let vacated = self.space.vacate(Block::single(address));
+            let vacated = self.space.set.vacate(Block::single(address));
             debug_assert_eq!(vacated, Ok(Holder::COOLING), "what cools down is marked");
             if self.space.is_reserved(address) {
                 // It is given by name only.
+                self.space.mark_reserved(Block::single(address));
                 self.unremember(address);
             }
         }
@@ -242,7 +247,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
     /// [`AllocateAddressError`]: none is free.
     pub fn allocate(&mut self, owner: impl AsOwner<O>, now: Duration) -> Result<IpAddr, AllocateAddressError> {
         let holder = self.prepare(&owner, now)?;
-        self.take(holder).map_or_else(|| Err(self.exhausted()), Ok)
+        self.take(holder)
     }
 
     /// Makes sure that [`Self::take`] gives something to this owner.
@@ -286,40 +291,44 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
     }
 
     /// Gives the address that [`Self::prepare`] has found to be there.
-    pub(crate) fn take(&mut self, holder: Holder) -> Option<IpAddr> {
+    pub(crate) fn take(&mut self, holder: Holder) -> Result<IpAddr, AllocateAddressError> {
         let address = if let Some(last) = self.last_of(holder) {
             last
-        } else if let Some(untouched) = &mut self.untouched {
-            match self.chooser.choose(untouched, 0) {
-                Some(block) => block.base,
-                None => self.released.oldest()?.address,
-            }
         } else {
-            self.chooser.choose(&mut self.space.set, 0)?.base
+            let set = self.untouched.as_mut().unwrap_or(&mut self.space.set);
+            let chosen = self.chooser.choose(set, 0).map(|block| block.base);
+            let oldest = || self.released.oldest().map(|entry| entry.address);
+            chosen.or_else(oldest).ok_or_else(|| self.exhausted())?
         };
-        self.occupy(address, holder);
-        Some(self.family().address(address))
+        self.occupy(address, holder).map_err(|Full| AllocateAddressError::Full)?;
+        Ok(self.family().address(address))
     }
 
     /// Has an address that nobody has be somebody's.
-    pub(crate) fn occupy(&mut self, address: u128, holder: Holder) {
+    pub(crate) fn occupy(&mut self, address: u128, holder: Holder) -> Result<(), Full> {
         let block = Block::single(address);
-        let occupied = if let Some(entry) = self.released.remove(address) {
-            // If it was cooling.
+        let entry = self.released.remove(address);
+        if entry.is_some() {
+            // If it cools down.
             let _ = self.space.set.vacate(block);
-            let occupied = self.space.occupy(block, holder, seconds(self.now));
-            if let Some(owner) = entry.owner {
-                self.forget_idle(owner);
-            }
-            occupied
-        } else {
-            if let Some(untouched) = &mut self.untouched {
-                // One that is reserved is held there already.
-                let _ = untouched.occupy(block, TOUCHED, 0);
-            }
-            self.space.occupy(block, holder, seconds(self.now))
-        };
-        debug_assert_eq!(occupied, Ok(()), "nobody has it");
+        }
+        let mut occupied = self.space.occupy(block, holder, seconds(self.now));
+        if let (Ok(()), Some(untouched)) = (occupied, &mut self.untouched) {
+            occupied = match untouched.occupy(block, TOUCHED, 0) {
+                // It was given before, or is reserved.
+                Err(Conflict::Held(_)) => Ok(()),
+                Err(full) => self.space.vacate(block).map_or(Err(full), |_| Err(full)),
+                Ok(()) => Ok(()),
+            };
+        }
+        if let Some(owner) = entry.and_then(|entry| entry.owner) {
+            self.forget_idle(owner);
+        }
+        occupied.map_err(|conflict| {
+            debug_assert_eq!(conflict, Conflict::Full, "nobody has it");
+            self.forget_idle(holder);
+            Full
+        })
     }
 
     /// Gives just this address, also if it is reserved. One that cools down is given only to its last owner, where that is
@@ -335,8 +344,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
         now: Duration,
     ) -> Result<(), ClaimAddressError<O>> {
         let holder = self.prepare_claim(address, &owner, now, false)?;
-        self.occupy(number(address), holder);
-        Ok(())
+        self.occupy(number(address), holder).map_err(|Full| ClaimAddressError::Full)
     }
 
     /// Gives just this address as [`Self::claim`] does, also if it cools down.
@@ -351,8 +359,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
         now: Duration,
     ) -> Result<(), ClaimAddressError<O>> {
         let holder = self.prepare_claim(address, &owner, now, true)?;
-        self.occupy(number(address), holder);
-        Ok(())
+        self.occupy(number(address), holder).map_err(|Full| ClaimAddressError::Full)
     }
 
     /// Makes sure that this owner may [`Self::occupy`] the address.
@@ -462,12 +469,11 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
     pub fn release_all(&mut self, owner: impl AsOwner<O>, now: Duration) -> Vec<IpAddr> {
         self.advance(now);
         let Some(holder) = owner.find(&self.owners) else { return Vec::new() };
-        let mut addresses: Vec<u128> = self.space.set.held_by(holder).map(|held| held.block.base).collect();
-        addresses.sort_unstable();
-        for &address in &addresses {
-            self.vacate(address);
+        let held = self.space.set.held_by(holder);
+        for held in &held {
+            self.vacate(held.block.base);
         }
-        addresses.into_iter().map(|address| self.family().address(address)).collect()
+        held.into_iter().map(|held| self.family().address(held.block.base)).collect()
     }
 
     /// Who has this address, and since when.
@@ -513,7 +519,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
         self.space.held_within(first, last).filter_map(|held| self.grant(held))
     }
 
-    /// What this owner has, in no order.
+    /// What this owner has, in the order of the addresses.
     pub fn grants_of(&self, owner: impl AsOwner<O>) -> impl Iterator<Item = Grant<'_, O>> {
         let holder = owner.find(&self.owners);
         let held = holder.into_iter().flat_map(|holder| self.space.set.held_by(holder));

@@ -323,6 +323,9 @@ pub enum ApplyError {
         /// The prefix.
         prefix: IpNet,
     },
+    /// The pool has as many pieces as it can keep: some sixty million at least.
+    #[error("the pool is in too many pieces")]
+    Full,
     /// There are more owners than numbers for them.
     #[error(transparent)]
     Owner(#[from] UnknownOwner),

@@ -90,7 +90,7 @@ impl Space {
     /// Reserves what is not reserved yet of a range that lies within the prefixes. What an owner holds of it stays theirs,
     /// and is reserved once it is released.
     pub(crate) fn reserve(&mut self, first: u128, last: u128) {
-        for root in self.set.roots().collect::<Vec<_>>() {
+        for root in self.set.roots().collect::<alloc::vec::Vec<_>>() {
             if root.base <= last && root.last() >= first {
                 self.each_gap(root.base.max(first), root.last().min(last), |set, first, last| {
                     // Nothing is held there.

@@ -2,7 +2,7 @@
 
 use core::{hash::Hash, iter, net::IpAddr, time::Duration};
 
-use super::{AddressPool, AddressPoolEdit, AddressPoolOptions, Entry, TOUCHED};
+use super::{AddressPool, AddressPoolEdit, AddressPoolOptions, Entry, Full, TOUCHED};
 use crate::{
     block::{Block, Family, number},
     choice::Choice,
@@ -82,7 +82,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
                 self.advance(*at);
                 self.check_grant(*address)?;
                 let holder = owner.enroll(&mut self.owners)?;
-                self.occupy(number(*address), holder);
+                self.occupy(number(*address), holder).map_err(|Full| ApplyError::Full)?;
                 if self.options.choice == Choice::Next {
                     self.chooser.go_on_behind(Block::single(number(*address)));
                 }

@@ -60,6 +60,9 @@ pub enum AllocateAddressError {
         /// When the next one of them is free, from now on.
         free_in: Duration,
     },
+    /// The pool has as many pieces as it can keep: some sixty million at least.
+    #[error("the pool is in too many pieces")]
+    Full,
     /// The number is none of an owner.
     #[error(transparent)]
     Owner(#[from] UnknownOwner),
@@ -123,6 +126,9 @@ pub enum ClaimAddressError<O> {
         /// When the next one of them is free, from now on.
         free_in: Duration,
     },
+    /// The pool has as many pieces as it can keep: some sixty million at least.
+    #[error("the pool is in too many pieces")]
+    Full,
     /// The number is none of an owner.
     #[error(transparent)]
     Owner(#[from] UnknownOwner),
