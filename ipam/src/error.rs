@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::{owners::UnknownOwner, range::AddressRange};
+use crate::{block::Family, owners::UnknownOwner, range::AddressRange};
 
 /// Why a pool can't be as it is described.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -20,6 +20,14 @@ pub enum ConfigError {
         first: IpNet,
         /// The first address that is not of its family.
         found: IpAddr,
+    },
+    /// A pool of two families has one subnet of each.
+    #[error("{subnet} is no {family} subnet")]
+    Family {
+        /// The subnet.
+        subnet: IpNet,
+        /// What it has to be.
+        family: Family,
     },
     /// There are bits set behind the prefix length.
     #[error("{given} has bits set behind its prefix length: {prefix} is meant?")]

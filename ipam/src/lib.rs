@@ -13,6 +13,7 @@ mod address_pool;
 mod amount;
 mod block;
 mod choice;
+mod dual_stack;
 mod error;
 mod grant;
 #[cfg(feature = "std")]
@@ -39,10 +40,11 @@ pub use self::{
     amount::Amount,
     block::Family,
     choice::Choice,
+    dual_stack::{DualAddress, DualStack, DualStackChange, DualStackError, DualStackOptions},
     error::{AllocateError, ApplyError, ChangeError, ClaimError, ConfigError, ReleaseError},
     grant::Grant,
     owners::{AsOwner, OwnerId, UnknownOwner},
     range::{AddressRange, RangeError},
-    subnet_pool::{FlannelNetwork, SubnetPool, SubnetPoolOptions},
+    subnet_pool::{FlannelNetwork, SubnetPool, SubnetPoolChange, SubnetPoolOptions},
     usage::Usage,
 };

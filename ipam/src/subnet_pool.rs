@@ -1,5 +1,6 @@
 //! Subnets of any length out of one or several prefixes.
 
+mod changes;
 mod flannel;
 mod options;
 
@@ -8,7 +9,7 @@ use core::{hash::Hash, iter, net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 
-pub use self::{flannel::FlannelNetwork, options::SubnetPoolOptions};
+pub use self::{changes::SubnetPoolChange, flannel::FlannelNetwork, options::SubnetPoolOptions};
 use crate::{
     block::{Block, Family, number},
     choice::Chooser,
