@@ -5,9 +5,10 @@ mod edit;
 mod error;
 mod options;
 mod released;
+mod state;
 
 use alloc::vec::Vec;
-use core::{hash::Hash, iter, net::IpAddr, time::Duration};
+use core::{hash::Hash, net::IpAddr, time::Duration};
 
 use self::released::{Entry, Released};
 pub use self::{
@@ -15,6 +16,7 @@ pub use self::{
     edit::AddressPoolEdit,
     error::{AllocateAddressError, ClaimAddressError, ReleaseAddressError, Unusable},
     options::AddressPoolOptions,
+    state::AddressState,
 };
 use crate::{
     block::{Block, Family, number},
@@ -22,10 +24,9 @@ use crate::{
     error::ConfigError,
     grant::{Grant, seconds},
     owners::{AsOwner, OwnerId, Owners, UnknownOwner},
-    prefix_set::{Conflict, Found, Held, Holder, PrefixSet},
+    prefix_set::{Conflict, Found, Holder, PrefixSet},
     ranges::Ranges,
     space::Space,
-    usage::Usage,
 };
 
 /// What holds an address of [`AddressPool::untouched`] that was given.
@@ -82,34 +83,6 @@ pub struct AddressPool<O> {
     untouched: Option<PrefixSet>,
     released: Released,
     now: Duration,
-}
-
-/// What is with an address of a pool.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum AddressState<'a, O> {
-    /// It is not part of the pool.
-    Unusable(Unusable),
-    /// It is to be had.
-    Free,
-    /// Nobody has it; who asks for it by name gets it.
-    Reserved,
-    /// It was released.
-    Cooling {
-        /// When it is free, since the Unix epoch.
-        until: Duration,
-        /// Whose it was, where that is remembered.
-        owner: Option<&'a O>,
-    },
-    /// Somebody has it.
-    Allocated {
-        /// Whose it is.
-        owner: &'a O,
-        /// When it was given: whole seconds since the Unix epoch.
-        since: Duration,
-    },
 }
 
 impl<O: Clone + Eq + Hash> AddressPool<O> {
@@ -316,9 +289,8 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
         if let (Ok(()), Some(untouched)) = (occupied, &mut self.untouched) {
             occupied = match untouched.occupy(block, TOUCHED, 0) {
                 // It was given before, or is reserved.
-                Err(Conflict::Held(_)) => Ok(()),
+                Ok(()) | Err(Conflict::Held(_)) => Ok(()),
                 Err(full) => self.space.vacate(block).map_or(Err(full), |_| Err(full)),
-                Ok(()) => Ok(()),
             };
         }
         if let Some(owner) = entry.and_then(|entry| entry.owner) {
@@ -474,62 +446,6 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
             self.vacate(held.block.base);
         }
         held.into_iter().map(|held| self.family().address(held.block.base)).collect()
-    }
-
-    /// Who has this address, and since when.
-    #[must_use]
-    pub fn get(&self, address: IpAddr) -> Option<Grant<'_, O>> {
-        if Family::of(address) != self.family() {
-            return None;
-        }
-        match self.space.set.get(number(address)) {
-            Found::Held(held) => self.grant(held),
-            _ => None,
-        }
-    }
-
-    /// What is with this address, as of [`Self::now`].
-    #[must_use]
-    pub fn state(&self, address: IpAddr) -> AddressState<'_, O> {
-        if let Some(reason) = self.options.unusable(address) {
-            return AddressState::Unusable(reason);
-        }
-        let Found::Held(held) = self.space.set.get(number(address)) else { return AddressState::Free };
-        match (self.grant(held), self.released.get(number(address))) {
-            (Some(Grant { owner, since, .. }), _) => AddressState::Allocated { owner, since },
-            (None, Some(entry)) => AddressState::Cooling {
-                until: entry.at.saturating_add(self.options.cool_down),
-                owner: entry.owner.and_then(|owner| self.owners.get(owner)),
-            },
-            (None, None) => AddressState::Reserved,
-        }
-    }
-
-    fn grant(&self, held: Held) -> Option<Grant<'_, O>> {
-        let owner = self.owners.get(held.holder)?;
-        Some(Grant { prefix: self.family().prefix(held.block), owner, since: Duration::from_secs(held.since.into()) })
-    }
-
-    /// All that was given, in the order of the addresses.
-    pub fn grants(&self) -> impl Iterator<Item = Grant<'_, O>> {
-        self.grants_within(0, u128::MAX)
-    }
-
-    fn grants_within(&self, first: u128, last: u128) -> impl Iterator<Item = Grant<'_, O>> {
-        self.space.held_within(first, last).filter_map(|held| self.grant(held))
-    }
-
-    /// What this owner has, in the order of the addresses.
-    pub fn grants_of(&self, owner: impl AsOwner<O>) -> impl Iterator<Item = Grant<'_, O>> {
-        let holder = owner.find(&self.owners);
-        let held = holder.into_iter().flat_map(|holder| self.space.set.held_by(holder));
-        held.filter_map(|held| self.grant(held))
-    }
-
-    /// How full the pool is, as of [`Self::now`].
-    #[must_use]
-    pub fn usage(&self) -> Usage {
-        Usage::new(iter::once(self.space.set.counts(0)), self.family().width())
     }
 }
 

@@ -12,6 +12,7 @@ extern crate self as ipam;
 mod address_pool;
 mod amount;
 mod block;
+mod blocks;
 mod choice;
 mod dual_stack;
 mod error;
@@ -39,6 +40,10 @@ pub use self::{
     },
     amount::Amount,
     block::Family,
+    blocks::{
+        AllocateFromBlocksError, BlockGrant, BlockUsage, Blocks, BlocksChange, BlocksGrant, BlocksOptions, BlocksUsage,
+        ClaimBlockError, ClaimFromBlocksError, NodeUsage, ReleaseBlockError, ReleaseFromBlocksError, ReleasedNode,
+    },
     choice::Choice,
     dual_stack::{DualAddress, DualStack, DualStackChange, DualStackError, DualStackOptions},
     error::{AllocateError, ApplyError, ChangeError, ClaimError, ConfigError, ReleaseError},

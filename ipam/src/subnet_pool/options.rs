@@ -78,7 +78,7 @@ impl SubnetPoolOptions {
     }
 
     /// The space of a pool in which nothing is given.
-    pub(super) fn space(&self) -> Result<Space, ConfigError> {
+    pub(crate) fn space(&self) -> Result<Space, ConfigError> {
         let first = self.prefixes.first().ok_or(ConfigError::NoPrefix)?;
         let family = Family::of(first.addr());
         let (shortest, longest, width) = (self.shortest, self.longest.unwrap_or(family.width()), family.width());
