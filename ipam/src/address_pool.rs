@@ -50,7 +50,8 @@ pub(crate) struct Full;
 /// else has it by now; the cool-down does not hold against its own last owner. The latest [`sticky`](AddressPoolOptions::sticky)
 /// released addresses are known with their owner, and others get them last.
 ///
-/// **Time** is told with each call, since the Unix epoch, and never goes back: an earlier one counts as the latest.
+/// **Time** is told with each call, since the Unix epoch. For what cools down it never goes back: an earlier one counts as the
+/// latest.
 ///
 /// ```
 /// use core::time::Duration;
@@ -220,7 +221,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
     /// [`AllocateAddressError`]: none is free.
     pub fn allocate(&mut self, owner: impl AsOwner<O>, now: Duration) -> Result<IpAddr, AllocateAddressError> {
         let holder = self.prepare(&owner, now)?;
-        self.take(holder)
+        self.take(holder, now)
     }
 
     /// Makes sure that [`Self::take`] gives something to this owner.
@@ -264,7 +265,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
     }
 
     /// Gives the address that [`Self::prepare`] has found to be there.
-    pub(crate) fn take(&mut self, holder: Holder) -> Result<IpAddr, AllocateAddressError> {
+    pub(crate) fn take(&mut self, holder: Holder, now: Duration) -> Result<IpAddr, AllocateAddressError> {
         let address = if let Some(last) = self.last_of(holder) {
             last
         } else {
@@ -273,19 +274,19 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
             let oldest = || self.released.oldest().map(|entry| entry.address);
             chosen.or_else(oldest).ok_or_else(|| self.exhausted())?
         };
-        self.occupy(address, holder).map_err(|Full| AllocateAddressError::Full)?;
+        self.occupy(address, holder, now).map_err(|Full| AllocateAddressError::Full)?;
         Ok(self.family().address(address))
     }
 
-    /// Has an address that nobody has be somebody's.
-    pub(crate) fn occupy(&mut self, address: u128, holder: Holder) -> Result<(), Full> {
+    /// Has an address that nobody has be somebody's, since then.
+    pub(crate) fn occupy(&mut self, address: u128, holder: Holder, since: Duration) -> Result<(), Full> {
         let block = Block::single(address);
         let entry = self.released.remove(address);
         if entry.is_some() {
             // If it cools down.
             let _ = self.space.set.vacate(block);
         }
-        let mut occupied = self.space.occupy(block, holder, seconds(self.now));
+        let mut occupied = self.space.occupy(block, holder, seconds(since));
         if let (Ok(()), Some(untouched)) = (occupied, &mut self.untouched) {
             occupied = match untouched.occupy(block, TOUCHED, 0) {
                 // It was given before, or is reserved.
@@ -316,7 +317,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
         now: Duration,
     ) -> Result<(), ClaimAddressError<O>> {
         let holder = self.prepare_claim(address, &owner, now, false)?;
-        self.occupy(number(address), holder).map_err(|Full| ClaimAddressError::Full)
+        self.occupy(number(address), holder, now).map_err(|Full| ClaimAddressError::Full)
     }
 
     /// Gives just this address as [`Self::claim`] does, also if it cools down.
@@ -331,7 +332,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
         now: Duration,
     ) -> Result<(), ClaimAddressError<O>> {
         let holder = self.prepare_claim(address, &owner, now, true)?;
-        self.occupy(number(address), holder).map_err(|Full| ClaimAddressError::Full)
+        self.occupy(number(address), holder, now).map_err(|Full| ClaimAddressError::Full)
     }
 
     /// Makes sure that this owner may [`Self::occupy`] the address.

@@ -160,8 +160,8 @@ impl<O: Clone + Eq + Hash> DualStack<O> {
                 return Err(ipv6(error));
             }
         };
-        let first = self.ipv4.take(holders.0).map_err(ipv4);
-        let both = first.and_then(|first| match self.ipv6.take(holders.1) {
+        let first = self.ipv4.take(holders.0, now).map_err(ipv4);
+        let both = first.and_then(|first| match self.ipv6.take(holders.1, now) {
             Ok(second) => Ok((first, second)),
             Err(error) => {
                 // It is full of pieces: nothing else is left that could be wrong.
@@ -197,7 +197,7 @@ impl<O: Clone + Eq + Hash> DualStack<O> {
             self.ipv4.forget_idle(holder);
             return Err(ipv6(error));
         }
-        self.ipv4.occupy(addresses.ipv4.to_bits().into(), holder).map_err(|_| {
+        self.ipv4.occupy(addresses.ipv4.to_bits().into(), holder, now).map_err(|_| {
             // It is full of pieces: nothing else is left that could be wrong.
             self.ipv6.vacate(addresses.ipv6.to_bits());
             ipv4(ClaimAddressError::Full)

@@ -319,6 +319,12 @@ pub enum ApplyError {
         /// What is released.
         prefix: IpNet,
     },
+    /// It is said to have been released before, in a pool that would not know.
+    #[error("{} is remembered as released, and can't be", Short(*prefix))]
+    Remembered {
+        /// What was released.
+        prefix: IpNet,
+    },
     /// The pool is changed, and somebody has something that is outside of it then.
     #[error("{} is outside of the changed pool, and somebody has it", Short(*prefix))]
     Orphan {

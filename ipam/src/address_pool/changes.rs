@@ -47,6 +47,8 @@ pub enum AddressPoolChange<O> {
         owner: Option<O>,
         /// When it was released, since the Unix epoch.
         at: Duration,
+        /// Whether it cools down.
+        cooling: bool,
     },
     /// Time passed. [`AddressPool::changes`] says last what time it was, and behind which address [`Choice::Next`] goes on.
     Passed {
@@ -82,7 +84,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
                 self.advance(*at);
                 self.check_grant(*address)?;
                 let holder = owner.enroll(&mut self.owners)?;
-                self.occupy(number(*address), holder).map_err(|Full| ApplyError::Full)?;
+                self.occupy(number(*address), holder, *at).map_err(|Full| ApplyError::Full)?;
                 if self.options.choice == Choice::Next {
                     self.chooser.go_on_behind(Block::single(number(*address)));
                 }
@@ -92,7 +94,9 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
                 self.release(*address, *at).map_err(|_| ApplyError::NotAllocated { prefix: (*address).into() })
             }
             AddressPoolChange::Edited(edit) => Ok(self.edit(*edit)?),
-            AddressPoolChange::Remembered { address, owner, at } => self.remember(*address, owner.as_ref(), *at),
+            AddressPoolChange::Remembered { address, owner, at, cooling } => {
+                self.remember(*address, owner.as_ref(), *at, *cooling)
+            }
             AddressPoolChange::Passed { now, next } => {
                 self.advance(*now);
                 self.chooser.next = next.filter(|&next| Family::of(next) == self.family()).map_or(0, number);
@@ -114,16 +118,19 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
     }
 
     /// Has an address be one that was released.
-    fn remember(&mut self, address: IpAddr, owner: Option<&O>, at: Duration) -> Result<(), ApplyError> {
+    fn remember(&mut self, address: IpAddr, owner: Option<&O>, at: Duration, cooling: bool) -> Result<(), ApplyError> {
         self.check_grant(address)?;
         let (prefix, block) = (address.into(), Block::single(number(address)));
-        if self.released.get(block.base).is_some() || !self.options.remembers() {
-            return Err(ApplyError::Taken { prefix, with: prefix });
+        let is_known = self.released.get(block.base).is_some();
+        // Those that have cooled down come first, and none of them is reserved.
+        let is_cool = self.released.cooling() == 0 && !self.space.is_reserved(block.base);
+        let may = if cooling { !self.options.cool_down.is_zero() } else { self.options.remembers() && is_cool };
+        if is_known || !may {
+            return Err(ApplyError::Remembered { prefix });
         }
         let owner =
             owner.filter(|_| self.options.sticky > 0).map(|owner| owner.enroll(&mut self.owners)).transpose()?;
-        let cools = !self.options.cool_down.is_zero();
-        if cools {
+        if cooling {
             // It is free, or reserved.
             let occupied = self.space.occupy(block, Holder::COOLING, 0);
             debug_assert_eq!(occupied, Ok(()));
@@ -133,7 +140,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
             let _ = untouched.occupy(block, TOUCHED, 0);
         }
         self.released.push(Entry { address: block.base, at, owner });
-        if !cools {
+        if !cooling {
             self.released.cool();
         }
         self.advance(self.now);
@@ -152,6 +159,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
             address: family.address(entry.address),
             owner: entry.owner.and_then(|owner| self.owners.get(owner)).cloned(),
             at: entry.at,
+            cooling: self.released.is_cooling(entry.address),
         });
         let next = (self.options.choice == Choice::Next && Block::of(self.options.subnet).has(self.chooser.next))
             .then(|| family.address(self.chooser.next));
