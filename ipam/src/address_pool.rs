@@ -20,7 +20,7 @@ pub use self::{
 };
 use crate::{
     block::{Block, Family, number},
-    choice::Chooser,
+    choice::{Choice, Chooser},
     error::ConfigError,
     grant::{Grant, seconds},
     owners::{AsOwner, OwnerId, Owners, UnknownOwner},
@@ -148,7 +148,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
     ///
     /// There are numbers for four billion owners.
     pub fn enroll(&mut self, owner: impl AsOwner<O>) -> Result<OwnerId, UnknownOwner> {
-        let holder = owner.enroll(&mut self.owners)?;
+        let (holder, _) = owner.enroll(&mut self.owners)?;
         Ok(self.owners.id(holder))
     }
 
@@ -180,6 +180,8 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
                 self.space.mark_reserved(Block::single(address));
                 self.unremember(address);
             }
+            // Each time, so that it does not matter how often the time is told.
+            self.trim();
         }
         self.trim();
     }
@@ -220,24 +222,37 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
     ///
     /// [`AllocateAddressError`]: none is free.
     pub fn allocate(&mut self, owner: impl AsOwner<O>, now: Duration) -> Result<IpAddr, AllocateAddressError> {
-        let holder = self.prepare(&owner, now)?;
-        self.take(holder, now)
+        let enrolled = self.prepare(&owner, now)?;
+        self.take(enrolled.0, now).inspect_err(|_| self.unenroll(enrolled))
     }
 
-    /// Makes sure that [`Self::take`] gives something to this owner.
-    pub(crate) fn prepare(&mut self, owner: &impl AsOwner<O>, now: Duration) -> Result<Holder, AllocateAddressError> {
+    /// Makes sure that [`Self::take`] gives something to this owner, whose number it is, and whether that is a new one.
+    pub(crate) fn prepare(
+        &mut self,
+        owner: &impl AsOwner<O>,
+        now: Duration,
+    ) -> Result<(Holder, bool), AllocateAddressError> {
         self.advance(now);
-        let holder = owner.enroll(&mut self.owners)?;
-        let has_one = self.last_of(holder).is_some();
+        let enrolled = owner.enroll(&mut self.owners)?;
+        let has_one = self.last_of(enrolled.0).is_some();
         let error = match self.too_many_cooling() {
-            _ if has_one => return Ok(holder),
+            _ if has_one => return Ok(enrolled),
             Some((cooling, free_in)) => AllocateAddressError::Cooling { cooling, free_in },
-            None if self.untouched.as_ref().unwrap_or(&self.space.set).largest_free().is_some() => return Ok(holder),
-            None if self.released.oldest().is_some() => return Ok(holder),
+            None if self.untouched.as_ref().unwrap_or(&self.space.set).largest_free().is_some() => {
+                return Ok(enrolled);
+            }
+            None if self.released.oldest().is_some() => return Ok(enrolled),
             None => self.exhausted(),
         };
-        self.forget_idle(holder);
+        self.unenroll(enrolled);
         Err(error)
+    }
+
+    /// Forgets an owner whose number is a new one.
+    pub(crate) fn unenroll(&mut self, (holder, is_new): (Holder, bool)) {
+        if is_new {
+            self.forget_idle(holder);
+        }
     }
 
     /// How many cool down and when the first is free, where there are so many that no more are given.
@@ -268,6 +283,11 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
     pub(crate) fn take(&mut self, holder: Holder, now: Duration) -> Result<IpAddr, AllocateAddressError> {
         let address = if let Some(last) = self.last_of(holder) {
             last
+        } else if self.untouched.is_none() && self.options.choice == Choice::Lowest {
+            let lowest = self.space.set.occupy_lowest(0, holder, seconds(now));
+            // There is one, if there are not too many pieces.
+            let address = lowest.ok_or(AllocateAddressError::Full)?.base;
+            return Ok(self.family().address(address));
         } else {
             let set = self.untouched.as_mut().unwrap_or(&mut self.space.set);
             let chosen = self.chooser.choose(set, 0).map(|block| block.base);
@@ -299,7 +319,6 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
         }
         occupied.map_err(|conflict| {
             debug_assert_eq!(conflict, Conflict::Full, "nobody has it");
-            self.forget_idle(holder);
             Full
         })
     }
@@ -316,8 +335,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
         owner: impl AsOwner<O>,
         now: Duration,
     ) -> Result<(), ClaimAddressError<O>> {
-        let holder = self.prepare_claim(address, &owner, now, false)?;
-        self.occupy(number(address), holder, now).map_err(|Full| ClaimAddressError::Full)
+        self.claim_as(address, owner, now, false)
     }
 
     /// Gives just this address as [`Self::claim`] does, also if it cools down.
@@ -331,8 +349,21 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
         owner: impl AsOwner<O>,
         now: Duration,
     ) -> Result<(), ClaimAddressError<O>> {
-        let holder = self.prepare_claim(address, &owner, now, true)?;
-        self.occupy(number(address), holder, now).map_err(|Full| ClaimAddressError::Full)
+        self.claim_as(address, owner, now, true)
+    }
+
+    fn claim_as(
+        &mut self,
+        address: IpAddr,
+        owner: impl AsOwner<O>,
+        now: Duration,
+        also_cooling: bool,
+    ) -> Result<(), ClaimAddressError<O>> {
+        let enrolled = self.prepare_claim(address, &owner, now, also_cooling)?;
+        self.occupy(number(address), enrolled.0, now).map_err(|Full| {
+            self.unenroll(enrolled);
+            ClaimAddressError::Full
+        })
     }
 
     /// Makes sure that this owner may [`Self::occupy`] the address.
@@ -342,7 +373,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
         owner: &impl AsOwner<O>,
         now: Duration,
         also_cooling: bool,
-    ) -> Result<Holder, ClaimAddressError<O>> {
+    ) -> Result<(Holder, bool), ClaimAddressError<O>> {
         self.advance(now);
         self.check_claim(address, owner.find(&self.owners), also_cooling)?;
         if self.released.get(number(address)).is_none()

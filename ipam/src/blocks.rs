@@ -89,6 +89,13 @@ struct State {
     tally: Tally,
 }
 
+/// The numbers of a node and of an owner, and whether these are new ones.
+#[derive(Clone, Copy, Debug)]
+struct Enrolled {
+    node: (Holder, bool),
+    owner: (Holder, bool),
+}
+
 /// A node that has something.
 #[derive(Clone, Debug, Default)]
 struct Node {
@@ -169,7 +176,7 @@ impl<O: Clone + Eq + Hash, N: Clone + Eq + Hash> Blocks<O, N> {
     ///
     /// There are numbers for four billion owners.
     pub fn enroll(&mut self, owner: impl AsOwner<O>) -> Result<OwnerId, UnknownOwner> {
-        let holder = owner.enroll(&mut self.owners)?;
+        let (holder, _) = owner.enroll(&mut self.owners)?;
         Ok(self.owners.id(holder))
     }
 
@@ -179,7 +186,7 @@ impl<O: Clone + Eq + Hash, N: Clone + Eq + Hash> Blocks<O, N> {
     ///
     /// There are numbers for four billion nodes.
     pub fn enroll_node(&mut self, node: impl AsOwner<N>) -> Result<OwnerId, UnknownOwner> {
-        let node = node.enroll(&mut self.names)?;
+        let (node, _) = node.enroll(&mut self.names)?;
         Ok(self.names.id(node))
     }
 
@@ -222,27 +229,38 @@ impl<O: Clone + Eq + Hash, N: Clone + Eq + Hash> Blocks<O, N> {
         owner: impl AsOwner<O>,
         now: Duration,
     ) -> Result<BlocksGrant, AllocateFromBlocksError> {
-        let (node, holder) = self.enroll_both(&node, &owner)?;
+        let enrolled = self.enroll_both(&node, &owner)?;
+        let (node, holder) = (enrolled.node.0.0, enrolled.owner.0);
         let given = self.choose(node, now).and_then(|(block, is_new)| {
             let found = self.space.set.find(0, block.base, block.last());
             let given = found.and_then(|found| self.occupy(found.base, block, holder, node, now, is_new));
             given.ok_or(AllocateFromBlocksError::Full)
         });
-        if given.is_err() {
-            self.forget_idle(holder);
-            self.forget_idle_node(node);
-        }
-        given
+        given.inspect_err(|_| self.unenroll(enrolled))
     }
 
-    fn enroll_both(&mut self, node: &impl AsOwner<N>, owner: &impl AsOwner<O>) -> Result<(u32, Holder), UnknownOwner> {
-        let node = node.enroll(&mut self.names)?.0;
+    fn enroll_both(&mut self, node: &impl AsOwner<N>, owner: &impl AsOwner<O>) -> Result<Enrolled, UnknownOwner> {
+        let node = node.enroll(&mut self.names)?;
         match owner.enroll(&mut self.owners) {
-            Ok(holder) => Ok((node, holder)),
+            Ok(owner) => Ok(Enrolled { node, owner }),
             Err(error) => {
-                self.forget_idle_node(node);
+                self.unenroll_node(node);
                 Err(error)
             }
+        }
+    }
+
+    /// Forgets those whose numbers are new ones.
+    fn unenroll(&mut self, Enrolled { node, owner }: Enrolled) {
+        self.unenroll_node(node);
+        if let (holder, true) = owner {
+            self.forget_idle(holder);
+        }
+    }
+
+    fn unenroll_node(&mut self, (node, is_new): (Holder, bool)) {
+        if is_new {
+            self.forget_idle_node(node.0);
         }
     }
 

@@ -152,24 +152,21 @@ impl<O: Clone + Eq + Hash> DualStack<O> {
         O: Borrow<Q>,
         Q: Eq + Hash + ToOwned<Owned = O> + ?Sized,
     {
-        let holder = self.ipv4.prepare(&owner, now).map_err(ipv4)?;
-        let holders = match self.ipv6.prepare(&owner, now) {
-            Ok(other) => (holder, other),
+        let first = self.ipv4.prepare(&owner, now).map_err(ipv4)?;
+        let second = self.ipv6.prepare(&owner, now).map_err(ipv6).inspect_err(|_| self.ipv4.unenroll(first))?;
+        let given = self.ipv4.take(first.0, now).map_err(ipv4);
+        let both = given.and_then(|given| match self.ipv6.take(second.0, now) {
+            Ok(other) => Ok((given, other)),
             Err(error) => {
-                self.ipv4.forget_idle(holder);
-                return Err(ipv6(error));
-            }
-        };
-        let first = self.ipv4.take(holders.0, now).map_err(ipv4);
-        let both = first.and_then(|first| match self.ipv6.take(holders.1, now) {
-            Ok(second) => Ok((first, second)),
-            Err(error) => {
-                // It is full of pieces: nothing else is left that could be wrong.
-                self.ipv4.vacate(number(first));
+                // It is in too many pieces: nothing else is left that could be wrong.
+                self.ipv4.vacate(number(given));
                 Err(ipv6(error))
             }
         });
-        self.ipv6.forget_idle(holders.1);
+        if both.is_err() {
+            self.ipv4.unenroll(first);
+            self.ipv6.unenroll(second);
+        }
         both.map(|(first, second)| DualAddress {
             ipv4: Ipv4Addr::from_bits(number(first) as u32),
             ipv6: Ipv6Addr::from_bits(number(second)),
@@ -191,15 +188,13 @@ impl<O: Clone + Eq + Hash> DualStack<O> {
         O: Borrow<Q>,
         Q: Eq + Hash + ToOwned<Owned = O> + ?Sized,
     {
-        let holder = self.ipv4.prepare_claim(addresses.ipv4.into(), &owner, now, false).map_err(ipv4)?;
-        let claimed = self.ipv6.claim(addresses.ipv6.into(), owner, now);
-        if let Err(error) = claimed {
-            self.ipv4.forget_idle(holder);
-            return Err(ipv6(error));
-        }
-        self.ipv4.occupy(addresses.ipv4.to_bits().into(), holder, now).map_err(|_| {
-            // It is full of pieces: nothing else is left that could be wrong.
+        let first = self.ipv4.prepare_claim(addresses.ipv4.into(), &owner, now, false).map_err(ipv4)?;
+        let claimed = self.ipv6.claim(addresses.ipv6.into(), owner, now).map_err(ipv6);
+        claimed.inspect_err(|_| self.ipv4.unenroll(first))?;
+        self.ipv4.occupy(addresses.ipv4.to_bits().into(), first.0, now).map_err(|_| {
+            // It is in too many pieces: nothing else is left that could be wrong.
             self.ipv6.vacate(addresses.ipv6.to_bits());
+            self.ipv4.unenroll(first);
             ipv4(ClaimAddressError::Full)
         })
     }

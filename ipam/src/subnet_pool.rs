@@ -12,7 +12,7 @@ use ipnet::IpNet;
 pub use self::{changes::SubnetPoolChange, flannel::FlannelNetwork, options::SubnetPoolOptions};
 use crate::{
     block::{Block, Family, number},
-    choice::Chooser,
+    choice::{Choice, Chooser},
     error::{AllocateError, ChangeError, ClaimError, ConfigError, ReleaseError},
     grant::{Grant, seconds},
     owners::{AsOwner, OwnerId, Owners, UnknownOwner},
@@ -118,7 +118,9 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
         let given = if self.options.choice == Choice::Lowest {
             self.space.set.occupy_lowest(order, holder, seconds(now))
         } else {
-            self.chooser.choose(&mut self.space.set, order).filter(|&block| self.space.set.occupy(block, holder, seconds(now)).is_ok())
+            self.chooser
+                .choose(&mut self.space.set, order)
+                .filter(|&block| self.space.set.occupy(block, holder, seconds(now)).is_ok())
         };
         match given {
             Some(block) => Ok(self.family().prefix(block)),
@@ -173,38 +175,6 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
         AllocateError::Exhausted { length, largest_free }
     }
 
-<<<<<<< HEAD
-    fn choose(&mut self, order: u8) -> Option<Block> {
-        let set = &mut self.space.set;
-        match self.options.choice {
-            Choice::BestFit => set.find_tightest(order),
-            Choice::Lowest => set.find(order, 0, u128::MAX),
-            Choice::Next => {
-                let found = set.find(order, self.next, u128::MAX).or_else(|| set.find(order, 0, u128::MAX))?;
-                self.next = found.last().checked_add(1).unwrap_or(0);
-                Some(found)
-            }
-            Choice::Random { among, .. } => {
-                let mut chosen = set.find(order, 0, u128::MAX)?;
-                let mut last = chosen;
-                // Each candidate takes the place of those before it with the chance that leaves all of them equal.
-                for count in 2..=among {
-                    let Some(found) = last.last().checked_add(1).and_then(|from| set.find(order, from, u128::MAX))
-                    else {
-                        break;
-                    };
-                    last = found;
-                    if self.random.u32(0..count) == 0 {
-                        chosen = found;
-                    }
-                }
-                Some(chosen)
-            }
-        }
-    }
-
-=======
->>>>>>> d59959e (Hand out the addresses of a subnet, with ranges, cool-down and sticky addresses)
     /// Gives just this subnet, also if it is reserved.
     ///
     /// # Errors

@@ -306,11 +306,23 @@ impl Pair {
 
     /// What time does to the model.
     fn advance(&mut self) {
-        let (now, config) = (self.now, &self.config);
-        for released in &mut self.released {
-            released.cools &= released.at + config.cool_down > now;
+        let is_over =
+            |released: &Released, config: &Config, now| released.cools && released.at + config.cool_down <= now;
+        while let Some(at) = self.released.iter().position(|released| is_over(released, &self.config, self.now)) {
+            self.released[at].cools = false;
+            if self.config.reserved.contains(&self.released[at].address) {
+                self.released.remove(at);
+            }
+            self.trim();
         }
-        self.released.retain(|released| released.cools || !config.reserved.contains(&released.address));
+        // What is reserved by now is given by name only.
+        let reserved = &self.config.reserved;
+        self.released.retain(|released| released.cools || !reserved.contains(&released.address));
+        self.trim();
+    }
+
+    fn trim(&mut self) {
+        let config = &self.config;
         let bound = self.released.iter().filter(|released| released.owner.is_some()).count();
         let too_many = bound.saturating_sub(config.sticky);
         for released in self.released.iter_mut().filter(|released| released.owner.is_some()).take(too_many) {
@@ -489,8 +501,7 @@ impl Pair {
         self.released.retain(|released| new.is_usable(released.address));
         self.config = new;
         self.advance();
-        self.replica.apply(&AddressPoolChange::Passed { now: self.at(), next: None }).unwrap();
-        self.replica.apply(&AddressPoolChange::Edited(asked)).unwrap();
+        self.replica.apply(&AddressPoolChange::Edited { edit: asked, at: self.pool.now() }).unwrap();
     }
 
     fn apply(&mut self, step: &Step) {

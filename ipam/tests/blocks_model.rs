@@ -310,7 +310,9 @@ impl Pair {
         assert!(released.blocks.iter().copied().eq(gone.map(|block| self.prefix(block))));
         assert!(released.kept.iter().copied().eq(kept.iter().map(|&block| self.prefix(block))));
         assert!(released.addresses.iter().copied().eq(theirs.iter().map(|&address| self.address(address))));
-        self.replica.apply(&BlocksChange::NodeReleased { node: node_name(node), at: NOW }).unwrap();
+        for change in released.changes(node_name(node), NOW) {
+            self.replica.apply(&change).unwrap();
+        }
     }
 
     fn apply(&mut self, step: &Step) {

@@ -1,8 +1,17 @@
 //! What changes an address pool, as values that can be written down.
 
+#[cfg(feature = "serde")]
+use alloc::string::ToString;
+#[cfg(feature = "serde")]
+use core::fmt::Display;
 use core::{hash::Hash, iter, net::IpAddr, time::Duration};
 
+#[cfg(feature = "serde")]
+use serde::{Serialize, de::DeserializeOwned};
+
 use super::{AddressPool, AddressPoolEdit, AddressPoolOptions, Entry, Full, TOUCHED};
+#[cfg(feature = "serde")]
+use crate::journaled::{Event, EventKind, Journaled};
 use crate::{
     block::{Block, Family, number},
     choice::Choice,
@@ -38,7 +47,12 @@ pub enum AddressPoolChange<O> {
         at: Duration,
     },
     /// The pool was changed.
-    Edited(AddressPoolEdit),
+    Edited {
+        /// What of it.
+        edit: AddressPoolEdit,
+        /// When, since the Unix epoch: what [`AddressPool::now`] says.
+        at: Duration,
+    },
     /// An address that was released before, and is remembered. Only [`AddressPool::changes`] says so.
     Remembered {
         /// The address.
@@ -83,8 +97,9 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
             AddressPoolChange::Granted { address, owner, at } => {
                 self.advance(*at);
                 self.check_grant(*address)?;
-                let holder = owner.enroll(&mut self.owners)?;
-                self.occupy(number(*address), holder, *at).map_err(|Full| ApplyError::Full)?;
+                let enrolled = owner.enroll(&mut self.owners)?;
+                let occupied = self.occupy(number(*address), enrolled.0, *at);
+                occupied.map_err(|Full| ApplyError::Full).inspect_err(|_| self.unenroll(enrolled))?;
                 if self.options.choice == Choice::Next {
                     self.chooser.go_on_behind(Block::single(number(*address)));
                 }
@@ -93,7 +108,10 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
             AddressPoolChange::Released { address, at } => {
                 self.release(*address, *at).map_err(|_| ApplyError::NotAllocated { prefix: (*address).into() })
             }
-            AddressPoolChange::Edited(edit) => Ok(self.edit(*edit)?),
+            AddressPoolChange::Edited { edit, at } => {
+                self.advance(*at);
+                Ok(self.edit(*edit)?)
+            }
             AddressPoolChange::Remembered { address, owner, at, cooling } => {
                 self.remember(*address, owner.as_ref(), *at, *cooling)
             }
@@ -130,6 +148,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
         }
         let owner =
             owner.filter(|_| self.options.sticky > 0).map(|owner| owner.enroll(&mut self.owners)).transpose()?;
+        let owner = owner.map(|(owner, _)| owner);
         if cooling {
             // It is free, or reserved.
             let occupied = self.space.occupy(block, Holder::COOLING, 0);
@@ -167,5 +186,41 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
             .chain(grants)
             .chain(released)
             .chain(iter::once(AddressPoolChange::Passed { now: self.now, next }))
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<O: Clone + Eq + Hash + Display + Serialize + DeserializeOwned> Journaled for Option<AddressPool<O>> {
+    type Change = AddressPoolChange<O>;
+    type Error = ApplyError;
+
+    const FORM: u32 = 0x6950_0002;
+
+    fn empty() -> Self {
+        None
+    }
+
+    fn apply(&mut self, change: &AddressPoolChange<O>) -> Result<(), ApplyError> {
+        match self {
+            Some(pool) => pool.apply(change),
+            None => AddressPool::restore([change.clone()]).map(|pool| *self = Some(pool)),
+        }
+    }
+
+    fn changes(&self) -> impl Iterator<Item = AddressPoolChange<O>> + '_ {
+        self.iter().flat_map(AddressPool::changes)
+    }
+
+    fn event(change: &AddressPoolChange<O>) -> Option<Event> {
+        match change {
+            AddressPoolChange::Granted { address, owner, at } => {
+                let kind = EventKind::Granted { owner: owner.to_string() };
+                Some(Event { prefix: (*address).into(), at: *at, kind })
+            }
+            AddressPoolChange::Released { address, at } => {
+                Some(Event { prefix: (*address).into(), at: *at, kind: EventKind::Released })
+            }
+            _ => None,
+        }
     }
 }

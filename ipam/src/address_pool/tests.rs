@@ -397,7 +397,7 @@ fn the_changes_make_the_same_pool() {
     assert_eq!(apply(&mut pool, granted("10.0.0.4")), "10.0.0.4 is given, and not part of the pool");
     let released = AddressPoolChange::Released { address: ip("10.0.0.4"), at: at(60) };
     assert_eq!(apply(&mut pool, released), "10.0.0.4 is released, and nobody has it");
-    let edited = AddressPoolChange::Edited(AddressPoolEdit::Exclude(ip(&held).into()));
+    let edited = AddressPoolChange::Edited { edit: AddressPoolEdit::Exclude(ip(&held).into()), at: at(60) };
     assert_eq!(apply(&mut pool, edited), std::format!("{held} is outside of the changed pool, and somebody has it"));
     let again = pool.changes().next().unwrap();
     assert_eq!(apply(&mut pool, again), "the pool is there already");
@@ -420,7 +420,9 @@ fn as_text_and_as_bytes() {
     pool.allocate("a", at(0)).unwrap();
     pool.allocate("b", at(0)).unwrap();
     pool.release_all("a", at(0));
-    for change in pool.changes().chain([AddressPoolChange::Edited(AddressPoolEdit::CoolDown(at(0)))]) {
+    for change in
+        pool.changes().chain([AddressPoolChange::Edited { edit: AddressPoolEdit::CoolDown(at(0)), at: at(0) }])
+    {
         let bytes = postcard::to_allocvec(&change).unwrap();
         assert_eq!(postcard::from_bytes::<AddressPoolChange<String>>(&bytes).unwrap(), change);
         let text = serde_json::to_string(&change).unwrap();

@@ -1,10 +1,18 @@
 //! What changes blocks and their addresses, as values that can be written down.
 
+#[cfg(feature = "serde")]
+use alloc::string::ToString;
+#[cfg(feature = "serde")]
+use core::fmt::Display;
 use core::{hash::Hash, iter, net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
+#[cfg(feature = "serde")]
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Blocks, BlocksOptions, ClaimBlockError};
+#[cfg(feature = "serde")]
+use crate::journaled::{Event, EventKind, Journaled};
 use crate::{
     block::{Block, number},
     error::ApplyError,
@@ -57,7 +65,7 @@ pub enum BlocksChange<O, N = O> {
         /// When, since the Unix epoch.
         at: Duration,
     },
-    /// A node was released. For a history, its addresses are best released one by one before.
+    /// A node was released: [`ReleasedNode::changes`](super::ReleasedNode::changes) says its addresses one by one before.
     NodeReleased {
         /// The node.
         node: N,
@@ -113,8 +121,14 @@ impl<O: Clone + Eq + Hash, N: Clone + Eq + Hash> Blocks<O, N> {
             }
             _ => ApplyError::Outside { prefix: block },
         })?;
-        let node = node.map(|node| node.enroll(&mut self.names)).transpose()?.map(|node| node.0);
-        self.give_block(Block::of(block), node, at).map_err(|()| ApplyError::Full)
+        let node = node.map(|node| node.enroll(&mut self.names)).transpose()?;
+        let given = self.give_block(Block::of(block), node.map(|(node, _)| node.0), at);
+        given.map_err(|()| {
+            if let Some(node) = node {
+                self.unenroll_node(node);
+            }
+            ApplyError::Full
+        })
     }
 
     fn apply_grant(&mut self, address: IpAddr, node: &N, owner: &O, at: Duration) -> Result<(), ApplyError> {
@@ -123,14 +137,14 @@ impl<O: Clone + Eq + Hash, N: Clone + Eq + Hash> Blocks<O, N> {
             super::ClaimFromBlocksError::Taken { .. } => ApplyError::Taken { prefix, with: prefix },
             _ => ApplyError::Outside { prefix },
         })?;
-        let (node, holder) = self.enroll_both(&node, &owner)?;
+        let enrolled = self.enroll_both(&node, &owner)?;
+        let (node, holder) = (enrolled.node.0.0, enrolled.owner.0);
         let block = Block::around(number(address), self.options.order());
         let is_new = !self.given.contains_key(&block.base);
         let has_block = !is_new || self.give_block(block, Some(node), at).is_ok();
         let occupied = has_block.then(|| self.occupy(number(address), block, holder, node, at, is_new)).flatten();
         if occupied.is_none() {
-            self.forget_idle(holder);
-            self.forget_idle_node(node);
+            self.unenroll(enrolled);
             return Err(ApplyError::Full);
         }
         Ok(())
@@ -149,5 +163,45 @@ impl<O: Clone + Eq + Hash, N: Clone + Eq + Hash> Blocks<O, N> {
             Some(BlocksChange::Granted { address, node, owner: grant.owner.clone(), at: grant.since })
         });
         iter::once(BlocksChange::Created(self.options.clone())).chain(blocks).chain(grants)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<O, N> Journaled for Option<Blocks<O, N>>
+where
+    O: Clone + Eq + Hash + Display + Serialize + DeserializeOwned,
+    N: Clone + Eq + Hash + Serialize + DeserializeOwned,
+{
+    type Change = BlocksChange<O, N>;
+    type Error = ApplyError;
+
+    const FORM: u32 = 0x6950_0004;
+
+    fn empty() -> Self {
+        None
+    }
+
+    fn apply(&mut self, change: &BlocksChange<O, N>) -> Result<(), ApplyError> {
+        match self {
+            Some(pool) => pool.apply(change),
+            None => Blocks::restore([change.clone()]).map(|pool| *self = Some(pool)),
+        }
+    }
+
+    fn changes(&self) -> impl Iterator<Item = BlocksChange<O, N>> + '_ {
+        self.iter().flat_map(Blocks::changes)
+    }
+
+    fn event(change: &BlocksChange<O, N>) -> Option<Event> {
+        match change {
+            BlocksChange::Granted { address, owner, at, .. } => {
+                let kind = EventKind::Granted { owner: owner.to_string() };
+                Some(Event { prefix: (*address).into(), at: *at, kind })
+            }
+            BlocksChange::Released { address, at } => {
+                Some(Event { prefix: (*address).into(), at: *at, kind: EventKind::Released })
+            }
+            _ => None,
+        }
     }
 }

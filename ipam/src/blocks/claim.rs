@@ -26,13 +26,9 @@ impl<O: Clone + Eq + Hash, N: Clone + Eq + Hash> Blocks<O, N> {
         now: Duration,
     ) -> Result<BlocksGrant, ClaimFromBlocksError<O, N>> {
         self.check_claim(address)?;
-        let (node, holder) = self.enroll_both(&node, &owner)?;
-        let claimed = self.claim_for(address, node, holder, now);
-        if claimed.is_err() {
-            self.forget_idle(holder);
-            self.forget_idle_node(node);
-        }
-        claimed
+        let enrolled = self.enroll_both(&node, &owner)?;
+        let claimed = self.claim_for(address, enrolled.node.0.0, enrolled.owner.0, now);
+        claimed.inspect_err(|_| self.unenroll(enrolled))
     }
 
     /// Whether nobody has the address.
@@ -98,13 +94,13 @@ impl<O: Clone + Eq + Hash, N: Clone + Eq + Hash> Blocks<O, N> {
         now: Duration,
     ) -> Result<(), ClaimBlockError<N>> {
         self.check_block(block)?;
-        let node = node.enroll(&mut self.names)?.0;
+        let enrolled = node.enroll(&mut self.names)?;
+        let node = enrolled.0.0;
         let given = match self.full(node) {
             Some(max_blocks) => Err(ClaimBlockError::MaxBlocks { block, max_blocks }),
             None => self.give_block(Block::of(block), Some(node), now).map_err(|()| ClaimBlockError::Full),
         };
-        self.forget_idle_node(node);
-        given
+        given.inspect_err(|_| self.unenroll_node(enrolled))
     }
 
     /// Whether this is a block that nobody has.

@@ -1,11 +1,11 @@
 //! Addresses and blocks that are taken back, and nodes that are gone.
 
 use alloc::vec::Vec;
-use core::{hash::Hash, net::IpAddr};
+use core::{hash::Hash, iter, net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 
-use super::{Blocks, ReleaseBlockError, ReleaseFromBlocksError, State};
+use super::{Blocks, BlocksChange, ReleaseBlockError, ReleaseFromBlocksError, State};
 use crate::{
     block::{Block, Family, number},
     grant::Grant,
@@ -25,6 +25,14 @@ pub struct ReleasedNode {
     /// The blocks that stay, as no node's, because other nodes have addresses of them, in order. Each goes back with the last
     /// of these; no more are given of it.
     pub kept: Vec<IpNet>,
+}
+
+impl ReleasedNode {
+    /// What came out, to be written down together: the addresses one by one, and then the node.
+    pub fn changes<O, N>(&self, node: N, at: Duration) -> impl Iterator<Item = BlocksChange<O, N>> {
+        let released = self.addresses.iter().map(move |&address| BlocksChange::Released { address, at });
+        released.chain(iter::once(BlocksChange::NodeReleased { node, at }))
+    }
 }
 
 impl<O: Clone + Eq + Hash, N: Clone + Eq + Hash> Blocks<O, N> {

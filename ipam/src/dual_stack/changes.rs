@@ -1,13 +1,24 @@
 //! What changes two pools at once, as values that can be written down.
 
+#[cfg(feature = "serde")]
+use core::fmt::Display;
 use core::{hash::Hash, iter, time::Duration};
 
+#[cfg(feature = "serde")]
+use serde::{Serialize, de::DeserializeOwned};
+
 use super::{DualAddress, DualStack, DualStackOptions};
+#[cfg(feature = "serde")]
+use crate::{
+    address_pool::AddressPool,
+    journaled::{Event, Journaled},
+};
 use crate::{address_pool::AddressPoolChange, error::ApplyError};
 
 /// What came out of an operation of a [`DualStack`].
 ///
-/// A grant of two addresses is one change: written down and lost as one.
+/// A grant of two addresses is two changes, which have to be written down together or not at all: as the
+/// journal does with the changes of one call.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -15,26 +26,26 @@ use crate::{address_pool::AddressPoolChange, error::ApplyError};
 pub enum DualStackChange<O> {
     /// The pools are made: the first change.
     Created(DualStackOptions),
-    /// Two addresses were given: allocated or claimed.
-    Granted {
-        /// The addresses.
-        addresses: DualAddress,
-        /// Whose they are.
-        owner: O,
-        /// When, since the Unix epoch.
-        at: Duration,
-    },
-    /// Two addresses were taken back.
-    Released {
-        /// The addresses.
-        addresses: DualAddress,
-        /// When, since the Unix epoch.
-        at: Duration,
-    },
-    /// A change of the pool of IPv4 addresses alone.
+    /// A change of the pool of IPv4 addresses.
     Ipv4(AddressPoolChange<O>),
-    /// A change of the pool of IPv6 addresses alone.
+    /// A change of the pool of IPv6 addresses.
     Ipv6(AddressPoolChange<O>),
+}
+
+impl<O: Clone> DualStackChange<O> {
+    /// Both addresses were given: allocated or claimed.
+    #[must_use]
+    pub fn granted(addresses: DualAddress, owner: &O, at: Duration) -> [Self; 2] {
+        let granted = |address| AddressPoolChange::Granted { address, owner: owner.clone(), at };
+        [Self::Ipv4(granted(addresses.ipv4.into())), Self::Ipv6(granted(addresses.ipv6.into()))]
+    }
+
+    /// Both addresses were taken back.
+    #[must_use]
+    pub fn released(addresses: DualAddress, at: Duration) -> [Self; 2] {
+        let released = |address| AddressPoolChange::Released { address, at };
+        [Self::Ipv4(released(addresses.ipv4.into())), Self::Ipv6(released(addresses.ipv6.into()))]
+    }
 }
 
 impl<O: Clone + Eq + Hash> DualStack<O> {
@@ -58,20 +69,6 @@ impl<O: Clone + Eq + Hash> DualStack<O> {
     pub fn apply(&mut self, change: &DualStackChange<O>) -> Result<(), ApplyError> {
         match change {
             DualStackChange::Created(_) => Err(ApplyError::Created),
-            DualStackChange::Granted { addresses, owner, at } => {
-                let granted = |address| AddressPoolChange::Granted { address, owner: owner.clone(), at: *at };
-                self.ipv6.check_grant(addresses.ipv6.into())?;
-                self.ipv4.apply(&granted(addresses.ipv4.into()))?;
-                self.ipv6.apply(&granted(addresses.ipv6.into()))
-            }
-            DualStackChange::Released { addresses, at } => {
-                self.release(*addresses, *at).map_err(|error| ApplyError::NotAllocated {
-                    prefix: match error.family {
-                        crate::Family::Ipv4 => core::net::IpAddr::from(addresses.ipv4).into(),
-                        crate::Family::Ipv6 => core::net::IpAddr::from(addresses.ipv6).into(),
-                    },
-                })
-            }
             DualStackChange::Ipv4(change) => self.ipv4.apply(change),
             DualStackChange::Ipv6(change) => self.ipv6.apply(change),
         }
@@ -84,5 +81,35 @@ impl<O: Clone + Eq + Hash> DualStack<O> {
         let ipv4 = self.ipv4.changes().skip(1).map(DualStackChange::Ipv4);
         let ipv6 = self.ipv6.changes().skip(1).map(DualStackChange::Ipv6);
         iter::once(DualStackChange::Created(options)).chain(ipv4).chain(ipv6)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<O: Clone + Eq + Hash + Display + Serialize + DeserializeOwned> Journaled for Option<DualStack<O>> {
+    type Change = DualStackChange<O>;
+    type Error = ApplyError;
+
+    const FORM: u32 = 0x6950_0003;
+
+    fn empty() -> Self {
+        None
+    }
+
+    fn apply(&mut self, change: &DualStackChange<O>) -> Result<(), ApplyError> {
+        match self {
+            Some(pools) => pools.apply(change),
+            None => DualStack::restore([change.clone()]).map(|pools| *self = Some(pools)),
+        }
+    }
+
+    fn changes(&self) -> impl Iterator<Item = DualStackChange<O>> + '_ {
+        self.iter().flat_map(DualStack::changes)
+    }
+
+    fn event(change: &DualStackChange<O>) -> Option<Event> {
+        match change {
+            DualStackChange::Ipv4(change) | DualStackChange::Ipv6(change) => <Option<AddressPool<O>>>::event(change),
+            DualStackChange::Created(_) => None,
+        }
     }
 }

@@ -1,10 +1,18 @@
 //! What changes a pool of subnets, as values that can be written down.
 
+#[cfg(feature = "serde")]
+use alloc::string::ToString;
+#[cfg(feature = "serde")]
+use core::fmt::Display;
 use core::{hash::Hash, iter, net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
+#[cfg(feature = "serde")]
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{SubnetPool, SubnetPoolOptions};
+#[cfg(feature = "serde")]
+use crate::journaled::{Event, EventKind, Journaled};
 use crate::{
     block::{Family, number},
     choice::Choice,
@@ -111,6 +119,42 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
         iter::once(SubnetPoolChange::Created(self.options.clone()))
             .chain(grants)
             .chain(next.map(SubnetPoolChange::Next))
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<O: Clone + Eq + Hash + Display + Serialize + DeserializeOwned> Journaled for Option<SubnetPool<O>> {
+    type Change = SubnetPoolChange<O>;
+    type Error = ApplyError;
+
+    const FORM: u32 = 0x6950_0001;
+
+    fn empty() -> Self {
+        None
+    }
+
+    fn apply(&mut self, change: &SubnetPoolChange<O>) -> Result<(), ApplyError> {
+        match self {
+            Some(pool) => pool.apply(change),
+            None => SubnetPool::restore([change.clone()]).map(|pool| *self = Some(pool)),
+        }
+    }
+
+    fn changes(&self) -> impl Iterator<Item = SubnetPoolChange<O>> + '_ {
+        self.iter().flat_map(SubnetPool::changes)
+    }
+
+    fn event(change: &SubnetPoolChange<O>) -> Option<Event> {
+        match change {
+            SubnetPoolChange::Granted { prefix, owner, at } => {
+                let kind = EventKind::Granted { owner: owner.to_string() };
+                Some(Event { prefix: *prefix, at: *at, kind })
+            }
+            SubnetPoolChange::Released { prefix, at } => {
+                Some(Event { prefix: *prefix, at: *at, kind: EventKind::Released })
+            }
+            _ => None,
+        }
     }
 }
 
