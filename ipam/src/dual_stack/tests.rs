@@ -97,7 +97,9 @@ fn the_changes_make_the_same_pools() {
     let mut pools = pools("10.0.0.0/24", "2001:db8::/64");
     let mut copy = DualStack::restore(pools.changes()).unwrap();
     let apply = |copy: &mut DualStack<String>, changes: [DualStackChange<String>; 2]| {
-        changes.iter().for_each(|change| copy.apply(change).unwrap());
+        for change in changes {
+            copy.apply(&change).unwrap();
+        }
     };
     for owner in ["a", "b", "c"] {
         let addresses = pools.allocate(owner, NOW).unwrap();
