@@ -1,6 +1,9 @@
 //! A block of addresses as numbers: what the pools compute with.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -50,6 +53,15 @@ impl Family {
             Self::Ipv4 => Ipv4Net::new_assert(Ipv4Addr::from_bits(block.base as u32), length).into(),
             Self::Ipv6 => Ipv6Net::new_assert(Ipv6Addr::from_bits(block.base), length).into(),
         }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::{owners::UnknownOwner, range::AddressRange};
+use crate::{block::Family, owners::UnknownOwner, range::AddressRange};
 
 /// Why a pool can't be as it is described.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -20,6 +20,14 @@ pub enum ConfigError {
         first: IpNet,
         /// The first address that is not of its family.
         found: IpAddr,
+    },
+    /// A pool of two families has one subnet of each.
+    #[error("{subnet} is no {family} subnet")]
+    Family {
+        /// The subnet.
+        subnet: IpNet,
+        /// What it has to be.
+        family: Family,
     },
     /// There are bits set behind the prefix length.
     #[error("{given} has bits set behind its prefix length: {prefix} is meant?")]
@@ -56,6 +64,26 @@ pub enum ConfigError {
         range: AddressRange,
         /// Its first address outside.
         outside: IpAddr,
+    },
+    /// A pool without ranges has the whole subnet.
+    #[error("all of {subnet} is in range already")]
+    AllInRange {
+        /// The pool's subnet.
+        subnet: IpNet,
+    },
+    /// A pool with ranges needs one.
+    #[error("nothing of {subnet} would be left in a range")]
+    NoRange {
+        /// The pool's subnet.
+        subnet: IpNet,
+    },
+    /// A pool grows to a subnet that has the one before, or shrinks to one within it.
+    #[error("{subnet} neither has {old} nor is within it")]
+    Unrelated {
+        /// The new subnet.
+        subnet: IpNet,
+        /// The one before.
+        old: IpNet,
     },
     /// A network in Flannel's sense is too small to be cut up.
     #[error("{network} is too small: the smallest useful network is a /{longest}")]
@@ -238,7 +266,7 @@ pub enum ChangeError<O> {
         prefix: IpNet,
     },
     /// What somebody has would be outside of the pool.
-    #[error("{grant}, which is {owner}'s, would be outside of the pool{}", Others(*others))]
+    #[error("{}, which is {owner}'s, would be outside of the pool{}", Short(*grant), Others(*others))]
     Orphans {
         /// What somebody has: the lowest one of several.
         grant: IpNet,
@@ -247,6 +275,84 @@ pub enum ChangeError<O> {
         /// How many more there are.
         others: usize,
     },
+}
+
+/// A prefix; one of a single address as that address.
+pub(crate) struct Short(pub(crate) IpNet);
+
+impl core::fmt::Display for Short {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        if self.0.prefix_len() == self.0.max_prefix_len() { self.0.addr().fmt(f) } else { self.0.fmt(f) }
+    }
+}
+
+/// Why a change that was written down can't be done again: it is not one of this state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// The first change has to be the one that says what the pool is made of.
+    #[error("there is no pool yet")]
+    NotCreated,
+    /// Another one says what the pool is made of.
+    #[error("the pool is there already")]
+    Created,
+    /// The pool would not be one.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It is given, and not part of the pool.
+    #[error("{} is given, and not part of the pool", Short(*prefix))]
+    Outside {
+        /// What is given.
+        prefix: IpNet,
+    },
+    /// It is given while somebody has it, or a part of it, or more than it.
+    #[error("{} is given while somebody has {}", Short(*prefix), Short(*with))]
+    Taken {
+        /// What is given.
+        prefix: IpNet,
+        /// What somebody has.
+        with: IpNet,
+    },
+    /// It is released, and nobody has it.
+    #[error("{} is released, and nobody has it", Short(*prefix))]
+    NotAllocated {
+        /// What is released.
+        prefix: IpNet,
+    },
+    /// It is said to have been released before, in a pool that would not know.
+    #[error("{} is remembered as released, and can't be", Short(*prefix))]
+    Remembered {
+        /// What was released.
+        prefix: IpNet,
+    },
+    /// The pool is changed, and somebody has something that is outside of it then.
+    #[error("{} is outside of the changed pool, and somebody has it", Short(*prefix))]
+    Orphan {
+        /// What somebody has.
+        prefix: IpNet,
+    },
+    /// The pool is changed, and has no such prefix.
+    #[error("{prefix} is no prefix of the pool")]
+    NoSuchPrefix {
+        /// The prefix.
+        prefix: IpNet,
+    },
+    /// The pool has as many pieces as it can keep: some sixty million at least.
+    #[error("the pool is in too many pieces")]
+    Full,
+    /// There are more owners than numbers for them.
+    #[error(transparent)]
+    Owner(#[from] UnknownOwner),
+}
+
+impl<O> From<ChangeError<O>> for ApplyError {
+    fn from(error: ChangeError<O>) -> Self {
+        match error {
+            ChangeError::Config(error) => Self::Config(error),
+            ChangeError::NoSuchPrefix { prefix } => Self::NoSuchPrefix { prefix },
+            ChangeError::Orphans { grant, .. } => Self::Orphan { prefix: grant },
+        }
+    }
 }
 
 struct Others(usize);

@@ -26,9 +26,9 @@ pub struct OwnerId {
 pub struct UnknownOwner;
 
 /// Names an owner: a reference to it (`&str` for a `String`), or its number.
-pub trait AsOwner<O>: sealed::Sealed<O> {}
+pub trait AsOwner<O>: sealed::Sealed<O> + Copy {}
 
-impl<O, T: sealed::Sealed<O>> AsOwner<O> for T {}
+impl<O, T: sealed::Sealed<O> + Copy> AsOwner<O> for T {}
 
 mod sealed {
     use super::{Holder, Owners, UnknownOwner};

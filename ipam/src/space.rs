@@ -1,11 +1,10 @@
 //! Blocks of a pool's address space: what is reserved is given by name only, and is reserved again afterwards.
 
-use alloc::vec::Vec;
-
 use crate::{
     block::{Block, Family},
     prefix_set::{Conflict, Found, Held, Holder, PrefixSet},
     range::{self, AddressRange},
+    ranges::Ranges,
 };
 
 /// A set of held blocks that remembers what is reserved.
@@ -13,18 +12,23 @@ use crate::{
 pub(crate) struct Space {
     pub(crate) family: Family,
     pub(crate) set: PrefixSet,
-    /// What is reserved, as it was asked for: first and last address of each range, in order, never overlapping.
-    reserved: Vec<(u128, u128)>,
+    /// What is reserved, whether somebody has it or not.
+    reserved: Ranges,
 }
 
 impl Space {
     pub(crate) fn new(family: Family) -> Self {
-        Self { family, set: PrefixSet::new(), reserved: Vec::new() }
+        Self { family, set: PrefixSet::new(), reserved: Ranges::default() }
     }
 
     /// The reserved ranges, in order.
     pub(crate) fn reserved(&self) -> impl Iterator<Item = AddressRange> {
-        self.reserved.iter().map(|&(first, last)| AddressRange::of_numbers(self.family, first, last))
+        self.reserved.addresses(self.family)
+    }
+
+    /// Whether the address is reserved, whoever has it.
+    pub(crate) fn is_reserved(&self, address: u128) -> bool {
+        self.reserved.contains(address, address)
     }
 
     /// Gives a block to an owner who asks for it by name, also if it is reserved.
@@ -57,14 +61,10 @@ impl Space {
     }
 
     /// Marks the reserved parts of a block that was just freed.
-    fn mark_reserved(&mut self, block: Block) {
-        let first = self.reserved.partition_point(|&(_, last)| last < block.base);
-        for &(start, end) in &self.reserved[first..] {
-            if start > block.last() {
-                break;
-            }
+    pub(crate) fn mark_reserved(&mut self, block: Block) {
+        for (first, last) in self.reserved.within(block.base, block.last()) {
             // It is free: nothing can be in the way.
-            let _ = mark(&mut self.set, start.max(block.base), end.min(block.last()), Holder::RESERVED);
+            let _ = mark(&mut self.set, first, last, Holder::RESERVED);
         }
     }
 
@@ -90,7 +90,7 @@ impl Space {
     /// Reserves what is not reserved yet of a range that lies within the prefixes. What an owner holds of it stays theirs,
     /// and is reserved once it is released.
     pub(crate) fn reserve(&mut self, first: u128, last: u128) {
-        for root in self.set.roots().collect::<Vec<_>>() {
+        for root in self.set.roots().collect::<alloc::vec::Vec<_>>() {
             if root.base <= last && root.last() >= first {
                 self.each_gap(root.base.max(first), root.last().min(last), |set, first, last| {
                     // Nothing is held there.
@@ -98,12 +98,7 @@ impl Space {
                 });
             }
         }
-        // One list without overlaps.
-        let start = self.reserved.partition_point(|&(_, end)| end < first);
-        let end = self.reserved.partition_point(|&(start, _)| start <= last);
-        let first = self.reserved[start..end].first().map_or(first, |&(start, _)| start.min(first));
-        let last = self.reserved[start..end].last().map_or(last, |&(_, end)| end.max(last));
-        self.reserved.splice(start..end, [(first, last)]);
+        self.reserved.insert(first, last);
     }
 
     /// Has what is reserved of a range free again.
@@ -111,16 +106,7 @@ impl Space {
         for block in range::blocks(first, last) {
             self.clear(block, Holder::RESERVED);
         }
-        let mut kept = Vec::new();
-        for &(start, end) in &self.reserved {
-            if start < first {
-                kept.push((start, end.min(first - 1)));
-            }
-            if end > last {
-                kept.push((start.max(last + 1), end));
-            }
-        }
-        self.reserved = kept;
+        self.reserved.remove(first, last);
     }
 
     /// The first address of a range that is in no prefix.
@@ -135,6 +121,16 @@ impl Space {
             }
         }
         Some(from)
+    }
+
+    /// What is held of a range, marks included, in order.
+    pub(crate) fn held_within(&self, first: u128, last: u128) -> impl Iterator<Item = Held> {
+        let mut from = Some(first);
+        core::iter::from_fn(move || {
+            let held = self.set.next_held(from?).filter(|held| held.block.base <= last)?;
+            from = held.block.last().checked_add(1);
+            Some(held)
+        })
     }
 
     /// Calls for each piece of the range where nothing is held.

@@ -1,18 +1,18 @@
 //! Subnets of any length out of one or several prefixes.
 
+mod changes;
 mod flannel;
 mod options;
 
 use alloc::vec::Vec;
 use core::{hash::Hash, iter, net::IpAddr, time::Duration};
 
-use fastrand::Rng;
 use ipnet::IpNet;
 
-pub use self::{flannel::FlannelNetwork, options::SubnetPoolOptions};
+pub use self::{changes::SubnetPoolChange, flannel::FlannelNetwork, options::SubnetPoolOptions};
 use crate::{
     block::{Block, Family, number},
-    choice::Choice,
+    choice::{Choice, Chooser},
     error::{AllocateError, ChangeError, ClaimError, ConfigError, ReleaseError},
     grant::{Grant, seconds},
     owners::{AsOwner, OwnerId, Owners, UnknownOwner},
@@ -50,10 +50,7 @@ pub struct SubnetPool<O> {
     options: SubnetPoolOptions,
     space: Space,
     owners: Owners<O>,
-    /// Where [`Choice::Next`] goes on.
-    next: u128,
-    /// What [`Choice::Random`] draws from.
-    random: Rng,
+    chooser: Chooser,
 }
 
 impl<O: Clone + Eq + Hash> SubnetPool<O> {
@@ -64,8 +61,8 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
     /// What is wrong with the options.
     pub fn new(options: SubnetPoolOptions) -> Result<Self, ConfigError> {
         let space = options.space()?;
-        let seed = if let Choice::Random { seed, .. } = options.choice { seed } else { 0 };
-        Ok(Self { options, space, owners: Owners::new(), next: 0, random: Rng::with_seed(seed) })
+        let chooser = Chooser::new(options.choice);
+        Ok(Self { options, space, owners: Owners::new(), chooser })
     }
 
     /// What the pool was made of, with all changes since.
@@ -121,7 +118,9 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
         let given = if self.options.choice == Choice::Lowest {
             self.space.set.occupy_lowest(order, holder, seconds(now))
         } else {
-            self.choose(order).filter(|&block| self.space.set.occupy(block, holder, seconds(now)).is_ok())
+            self.chooser
+                .choose(&mut self.space.set, order)
+                .filter(|&block| self.space.set.occupy(block, holder, seconds(now)).is_ok())
         };
         match given {
             Some(block) => Ok(self.family().prefix(block)),
@@ -174,35 +173,6 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
             return AllocateError::Full;
         }
         AllocateError::Exhausted { length, largest_free }
-    }
-
-    fn choose(&mut self, order: u8) -> Option<Block> {
-        let set = &mut self.space.set;
-        match self.options.choice {
-            Choice::BestFit => set.find_tightest(order),
-            Choice::Lowest => set.find(order, 0, u128::MAX),
-            Choice::Next => {
-                let found = set.find(order, self.next, u128::MAX).or_else(|| set.find(order, 0, u128::MAX))?;
-                self.next = found.last().checked_add(1).unwrap_or(0);
-                Some(found)
-            }
-            Choice::Random { among, .. } => {
-                let mut chosen = set.find(order, 0, u128::MAX)?;
-                let mut last = chosen;
-                // Each candidate takes the place of those before it with the chance that leaves all of them equal.
-                for count in 2..=among {
-                    let Some(found) = last.last().checked_add(1).and_then(|from| set.find(order, from, u128::MAX))
-                    else {
-                        break;
-                    };
-                    last = found;
-                    if self.random.u32(0..count) == 0 {
-                        chosen = found;
-                    }
-                }
-                Some(chosen)
-            }
-        }
     }
 
     /// Gives just this subnet, also if it is reserved.
@@ -334,17 +304,7 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
 
     /// All that was given, in the order of the addresses.
     pub fn grants(&self) -> impl Iterator<Item = Grant<'_, O>> {
-        self.held_within(0, u128::MAX).filter_map(|held| self.grant(held))
-    }
-
-    /// What is held of a range, marks included, in order.
-    fn held_within(&self, first: u128, last: u128) -> impl Iterator<Item = Held> {
-        let mut from = Some(first);
-        iter::from_fn(move || {
-            let held = self.space.set.next_held(from?).filter(|held| held.block.base <= last)?;
-            from = held.block.last().checked_add(1);
-            Some(held)
-        })
+        self.space.held_within(0, u128::MAX).filter_map(|held| self.grant(held))
     }
 
     /// What this owner has, in the order of the addresses.
@@ -394,7 +354,7 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
     pub fn orphans(&self, prefix: IpNet) -> impl Iterator<Item = Grant<'_, O>> {
         let block = Block::of(prefix);
         let is_ours = self.options.prefixes.contains(&prefix);
-        let held = is_ours.then(|| self.held_within(block.base, block.last()));
+        let held = is_ours.then(|| self.space.held_within(block.base, block.last()));
         held.into_iter().flatten().filter_map(|held| self.grant(held))
     }
 

@@ -26,13 +26,13 @@ pub struct SubnetPoolOptions {
     #[cfg_attr(feature = "serde", serde(default))]
     pub shortest: u8,
     /// The longest prefix length that is given: the smallest subnets. Default: that of one address.
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub longest: Option<u8>,
     /// Only subnets within this range are part of the pool. Default: all.
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub window: Option<AddressRange>,
     /// Set aside: given only to who asks by name.
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    #[cfg_attr(feature = "serde", serde(default))]
     pub reserved: Vec<AddressRange>,
     /// Which of the free ones is given.
     #[cfg_attr(feature = "serde", serde(default))]
@@ -78,7 +78,7 @@ impl SubnetPoolOptions {
     }
 
     /// The space of a pool in which nothing is given.
-    pub(super) fn space(&self) -> Result<Space, ConfigError> {
+    pub(crate) fn space(&self) -> Result<Space, ConfigError> {
         let first = self.prefixes.first().ok_or(ConfigError::NoPrefix)?;
         let family = Family::of(first.addr());
         let (shortest, longest, width) = (self.shortest, self.longest.unwrap_or(family.width()), family.width());

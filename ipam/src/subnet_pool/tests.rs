@@ -4,6 +4,7 @@ use std::{
 };
 
 use super::*;
+use crate::choice::Choice;
 
 const NOW: Duration = Duration::from_secs(1_700_000_000);
 
