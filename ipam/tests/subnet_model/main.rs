@@ -198,7 +198,7 @@ impl<const SMALL: bool> StateMachineTest for Machine<SMALL> {
 
 /// Some seconds' worth of cases, unless `PROPTEST_CASES` says how many.
 fn config() -> ProptestConfig {
-    let config = ProptestConfig::default();
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { 64 };
     ProptestConfig { cases, ..config }
 }
