@@ -130,6 +130,7 @@ fn step(small: bool) -> BoxedStrategy<Step> {
     let again = prop_oneof![3 => Just(1_u8), 1 => 2..=if small { 20 } else { 80_u8 }];
     prop_oneof![
         10 => (order(small), again, by()).prop_map(|(order, times, by)| Step::Allocate { order, times, by }),
+        2 => (order(small), 0..40_usize, by()).prop_map(|(order, count, by)| Step::AllocateMany { order, count, by }),
         12 => (spot(small), written(), by()).prop_map(|(spot, written, by)| Step::Claim { spot, written, by }),
         6 => nth().prop_map(|nth| Step::Release { spot: Spot::Grant(nth, 0), written: Written::Well }),
         4 => (spot(small), written()).prop_map(|(spot, written)| Step::Release { spot, written }),

@@ -1,5 +1,6 @@
 //! The pool and what it should be: every answer, every refusal and every number is foretold.
 
+mod allocate;
 mod compare;
 mod spot;
 
@@ -11,13 +12,13 @@ use std::{
 };
 
 use ipam::{
-    AddressRange, AllocateError, Amount, ChangeError, Choice, ClaimError, ConfigError, OwnerId, ReleaseError,
-    SubnetPool, SubnetPoolOptions, UnknownOwner,
+    AddressRange, Amount, ChangeError, ClaimError, ConfigError, OwnerId, ReleaseError, SubnetPool, SubnetPoolOptions,
+    UnknownOwner,
 };
 use ipnet::IpNet;
 
 pub(crate) use self::spot::{Spot, Written};
-use crate::space::{Cell, Space, Span, blocks, mask};
+use super::space::{Cell, Space, Span, blocks, mask};
 
 pub(crate) const OWNERS: [&str; 5] = ["ann", "bob", "cyd", "dan", "eve"];
 
@@ -34,6 +35,12 @@ pub(crate) enum Step {
     Allocate {
         order: u8,
         times: u8,
+        by: By,
+    },
+    /// As many at once, or none.
+    AllocateMany {
+        order: u8,
+        count: usize,
         by: By,
     },
     Claim {
@@ -210,67 +217,6 @@ impl Pair {
         shortest <= length && length <= longest
     }
 
-    /// The lowest free blocks, from an address on.
-    fn lowest(&self, order: u8, from: u128, count: usize) -> Vec<u128> {
-        let mut found = Vec::new();
-        for prefix in self.prefixes() {
-            let mut from = Some(from.max(prefix.0));
-            while let Some(base) = from.filter(|_| found.len() < count).and_then(|from| {
-                if mask(order) > prefix.1 - prefix.0 { None } else { self.space.lowest(prefix, order, from) }
-            }) {
-                found.push(base);
-                from = base.checked_add(mask(order)).and_then(|last| last.checked_add(1));
-            }
-        }
-        found
-    }
-
-    fn largest_free(&self) -> Option<u8> {
-        let blocks = self.prefixes().into_iter().flat_map(|prefix| self.space.free_blocks(prefix));
-        blocks.map(|(_, order)| self.width - order).min()
-    }
-
-    fn allocate(&mut self, order: u8, by: By) {
-        let length = self.width - order;
-        let (id, now) = (self.id(by), self.now());
-        let answer = match id {
-            Some((id, _)) => self.both(|pool| pool.allocate(length, id, now)),
-            None => self.both(|pool| pool.allocate(length, OWNERS[by.owner], now)),
-        };
-        let (shortest, longest) = self.lengths();
-        if !self.gives(length) {
-            assert_eq!(answer, Err(AllocateError::Length { length, shortest, longest }));
-            return;
-        }
-        if let Some((_, false)) = id {
-            assert_eq!(answer, Err(AllocateError::Owner(UnknownOwner)));
-            return;
-        }
-        let candidates = match self.options.choice {
-            Choice::Next => {
-                let ahead = self.lowest(order, self.next, 1);
-                if ahead.is_empty() { self.lowest(order, 0, 1) } else { ahead }
-            }
-            Choice::BestFit => {
-                let free = self.prefixes().into_iter().flat_map(|prefix| self.space.free_blocks(prefix));
-                let tightest = free.filter(|free| free.1 >= order).min_by_key(|&(base, order)| (order, base));
-                tightest.map(|(base, _)| base).into_iter().collect()
-            }
-            Choice::Random { among, .. } => self.lowest(order, 0, among.max(1) as usize),
-            _ => self.lowest(order, 0, 1),
-        };
-        if candidates.is_empty() {
-            assert_eq!(answer, Err(AllocateError::Exhausted { length, largest_free: self.largest_free() }));
-            return;
-        }
-        let prefix = answer.unwrap();
-        let (base, last) = span(prefix);
-        assert_eq!(prefix, self.prefix(base, order));
-        assert!(candidates.contains(&base), "{prefix} is none of {candidates:x?}");
-        self.next = last.checked_add(1).unwrap_or(0);
-        self.give(prefix, by.owner);
-    }
-
     fn claim(&mut self, prefix: IpNet, by: By) {
         let (id, now) = (self.id(by), self.now());
         let answer = match id {
@@ -445,6 +391,7 @@ impl Pair {
         self.steps += 1;
         match *step {
             Step::Allocate { order, times, by } => (0..times).for_each(|_| self.allocate(order.min(self.width), by)),
+            Step::AllocateMany { order, count, by } => self.allocate_many(order.min(self.width), count, by),
             Step::Claim { spot, written, by } => self.claim(self.written(spot, written), by),
             Step::Release { spot, written } => self.release(self.written(spot, written)),
             Step::ReleaseFrom { spot, by } => self.release_from(self.written(spot, Written::Well), by),

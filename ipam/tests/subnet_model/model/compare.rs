@@ -3,8 +3,7 @@
 use ipam::{Amount, Grant, Usage};
 use ipnet::IpNet;
 
-use super::{Given, OWNERS, Pair, number, span};
-use crate::space::{Cell, Span, mask};
+use super::{Cell, Given, OWNERS, Pair, Span, mask, number, span};
 
 impl Pair {
     fn compare_usage(&self, usage: &Usage, prefixes: &[Span]) {

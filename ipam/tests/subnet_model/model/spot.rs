@@ -5,8 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use ipam::AddressRange;
 use ipnet::IpNet;
 
-use super::Pair;
-use crate::space::mask;
+use super::{Pair, mask};
 
 /// Where a step takes place: by what is there, so that the steps meet. Numbers are taken modulo what there is.
 #[derive(Clone, Copy, Debug)]
