@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: the program beside the kernel's VXLAN and a naive forwarder, alternating in one run; codecs and
-//! tables beside others.
+//! `cargo xtask bench`: the program beside the kernel's VXLAN and a naive forwarder, alternating in one run; codecs,
+//! tables and pools beside others.
 
 mod micro;
 mod naive;
@@ -15,7 +15,7 @@ use std::{
 use clap::Args;
 
 pub(crate) use self::{
-    micro::{MicroOptions, codecs, tables},
+    micro::{MicroOptions, codecs, pools, tables},
     naive::{NaiveOptions, run as naive},
 };
 use self::{

@@ -66,6 +66,8 @@ enum BenchOf {
     Codecs(MicroOptions),
     /// The tables of fdb beside other maps: time, memory, readers beside a writer. Needs no root.
     Tables(MicroOptions),
+    /// The pools of ipam beside a bitmap, trees and ipnet: time and memory. Needs no root.
+    Pools(MicroOptions),
 }
 
 fn main() -> ExitCode {
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         Command::Interop { filter } => interop::run(&filter),
         Command::Bench(Bench { of: Some(BenchOf::Codecs(options)), .. }) => bench::codecs(&options),
         Command::Bench(Bench { of: Some(BenchOf::Tables(options)), .. }) => bench::tables(&options),
+        Command::Bench(Bench { of: Some(BenchOf::Pools(options)), .. }) => bench::pools(&options),
         Command::Bench(Bench { of: None, program }) => bench::run(&program),
         Command::Measure(options) => {
             bench::measure(&options);

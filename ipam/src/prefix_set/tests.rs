@@ -81,6 +81,15 @@ impl Twin {
         expected
     }
 
+    fn occupy_lowest(&mut self, order: u8, holder: Holder, since: u32) -> Option<Block> {
+        let expected = self.naive.find(order, 0, u128::MAX);
+        assert_eq!(self.set.occupy_lowest(order, holder, since), expected, "of order {order}");
+        if let Some(block) = expected {
+            assert_eq!(self.naive.occupy(block, holder, since), Ok(()));
+        }
+        expected
+    }
+
     /// What can be asked without changing anything: who holds what, and all the numbers.
     fn compare_held(&self) {
         let mut from = Some(0);
@@ -99,9 +108,12 @@ impl Twin {
         }
         let free = self.naive.free();
         assert_eq!(self.set.largest_free(), free.iter().map(|free| free.order).max());
-        for order in 0..=128 {
-            let count = free.iter().filter(|free| free.order == order).count();
-            assert_eq!(self.set.free_blocks(order), count as u64, "of order {order}");
+        let mut counts = [0; 129];
+        for free in &free {
+            counts[usize::from(free.order)] += 1;
+        }
+        for (order, count) in (0..).zip(counts) {
+            assert_eq!(self.set.free_blocks(order), count, "of order {order}");
         }
     }
 
@@ -269,10 +281,16 @@ impl Twin {
             }
             Step::VacateOwned(spot) => self.vacate_owned(spot.block(&self.naive)),
             &Step::Fill { order, times, tight, holder } => {
-                for _ in 0..times {
+                let holder = HOLDERS[holder % HOLDERS.len()];
+                for nth in 0..times {
+                    // The lowest in two ways.
+                    if !tight && nth % 4 < 3 {
+                        self.occupy_lowest(order, holder, now);
+                        continue;
+                    }
                     let found = if tight { self.find_tightest(order) } else { self.find(order, 0, u128::MAX) };
                     let Some(block) = found else { break };
-                    assert!(self.occupy(block, HOLDERS[holder % HOLDERS.len()], now));
+                    assert!(self.occupy(block, holder, now));
                 }
             }
             &Step::Clear(owner) => {
@@ -377,7 +395,8 @@ proptest! {
         let mut twin = Twin::new(&roots);
         for (step, now) in steps.iter().zip(0..) {
             twin.step(step, now);
-            twin.compare();
+            // Small ones, those of whole nodes and their neighbours, and the largest.
+            twin.compare_with([0, 1, 2, 4, 5, 6, 7, 11, 12, 13, 18, 24, 32, 66, 126, 127, 128].into_iter());
         }
         twin.empty();
     }
@@ -547,9 +566,9 @@ fn full_and_empty_again() {
             twin.compare_with([unit, unit + 1, unit + 6].into_iter());
             gone.sort_unstable();
             for at in gone {
-                let block = Block { base: at << unit, order: unit };
-                assert_eq!(twin.set.find(unit, 0, u128::MAX), Some(block));
-                assert!(twin.occupy(block, Holder(at as u32 % OWNERS), at as u32));
+                let (block, holder) = (Block { base: at << unit, order: unit }, Holder(at as u32 % OWNERS));
+                assert_eq!(twin.set.occupy_lowest(unit, holder, 0), Some(block));
+                assert_eq!(twin.naive.occupy(block, holder, 0), Ok(()));
             }
             assert_eq!(twin.set.find(unit, 0, u128::MAX), None);
         }

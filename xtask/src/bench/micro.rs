@@ -1,4 +1,5 @@
-//! `cargo xtask bench codecs` and `cargo xtask bench tables`: the benches of the crates, in one run and one table.
+//! `cargo xtask bench codecs`, `cargo xtask bench tables` and `cargo xtask bench pools`: the benches of the crates, each in
+//! one run and one table.
 
 use std::{
     collections::BTreeMap,
@@ -21,6 +22,9 @@ const CODECS: &str = "bench -p vxlan-wire -p geneve-wire -p nvgre-wire -p ether-
 /// The bench of the tables, and the one that needs threads and memory and prints tables of its own.
 const TABLES: &str = "bench -p fdb --bench tables";
 const READERS: &str = "bench -p fdb --bench readers";
+/// The bench of the pools, and the one that needs memory and prints a table of its own.
+const POOLS: &str = "bench -p ipam --bench pools";
+const MEMORY: &str = "bench -p ipam --bench memory";
 
 /// How long is measured.
 #[derive(Args)]
@@ -44,17 +48,27 @@ pub(crate) fn codecs(options: &MicroOptions) -> bool {
 
 /// Runs the benches of `fdb` and prints their tables.
 pub(crate) fn tables(options: &MicroOptions) -> bool {
+    with_own_table(options, TABLES, "readers", READERS)
+}
+
+/// Runs the benches of `ipam` and prints their tables.
+pub(crate) fn pools(options: &MicroOptions) -> bool {
+    with_own_table(options, POOLS, "memory", MEMORY)
+}
+
+/// Runs benches, and one that prints tables of its own.
+fn with_own_table(options: &MicroOptions, benches: &str, name: &str, other: &str) -> bool {
     let mut steps = Steps::new(false);
     let mut table = Table::default();
-    let mut readers = String::new();
-    steps.run("bench", || criterion(TABLES, options, &mut table));
-    steps.run("readers", || {
-        readers = output(&mut cargo(READERS))?;
+    let mut own = String::new();
+    steps.run("bench", || criterion(benches, options, &mut table));
+    steps.run(name, || {
+        own = output(&mut cargo(other))?;
         Ok(())
     });
     let is_good = steps.finish();
     if is_good {
-        print!("\n{table}\n{readers}");
+        print!("\n{table}\n{own}");
     }
     is_good
 }
@@ -100,7 +114,7 @@ impl Who {
     fn new(function: &str) -> Self {
         match function {
             "floor" => Self::Floor,
-            ours if ours.contains("-wire") || ours.starts_with("fdb") => Self::Ours(ours.to_owned()),
+            ours if ours.contains("-wire") || ours.starts_with("fdb") || ours == "ipam" => Self::Ours(ours.to_owned()),
             other => Self::Other(other.to_owned()),
         }
     }
