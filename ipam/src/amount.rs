@@ -49,7 +49,7 @@ impl Amount {
     #[must_use]
     pub(crate) const fn minus(self, other: Self) -> Self {
         let (low, borrow) = self.low.overflowing_sub(other.low);
-        Self { whole: self.whole & !other.whole & !borrow, low }
+        Self { whole: self.whole && !other.whole && !borrow, low }
     }
 
     /// Whether it is none.

@@ -168,7 +168,7 @@ impl Node {
     /// The held block whose first slot this is. A run that ends the root is followed by slots outside, which look like more of
     /// it: but it is no larger than its place and the root allow.
     fn held_block(&self, first: u8) -> Block {
-        let more = (self.held & self.more).unbounded_shr(first as u32 + 1).trailing_ones() + 1;
+        let more = (self.held & self.more).unbounded_shr(u32::from(first) + 1).trailing_ones() + 1;
         let run = more.ilog2().min(first.trailing_zeros()).min(self.limit.into()) as u8;
         Block { base: self.slot_block(first).base, order: self.slot_order() + run }
     }

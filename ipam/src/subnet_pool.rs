@@ -122,15 +122,13 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
                 .choose(&mut self.space.set, order)
                 .filter(|&block| self.space.set.occupy(block, holder, seconds(now)).is_ok())
         };
-        match given {
-            Some(block) => Ok(self.family().prefix(block)),
-            None => {
-                if is_new {
-                    self.owners.forget(holder);
-                }
-                Err(self.exhausted(length))
-            }
+        if let Some(block) = given {
+            return Ok(self.family().prefix(block));
         }
+        if is_new {
+            self.owners.forget(holder);
+        }
+        Err(self.exhausted(length))
     }
 
     /// Gives `count` free subnets of this prefix length, or none at all.

@@ -63,7 +63,7 @@ impl<T: Copy + Default> Arrays<T> {
     }
 
     /// What the slot carries; it is one of the used ones.
-    #[inline(always)]
+    #[inline]
     pub(super) fn get(&self, members: Members, used: u64, slot: u8) -> &T {
         &self.places[members.class() as usize][members.start() + place(members.class(), used, slot)]
     }

@@ -7,30 +7,20 @@ impl PrefixSet {
     /// The lowest free block of this order from `from` on and up to `to`, both included.
     pub(crate) fn find(&mut self, order: u8, from: u128, to: u128) -> Option<Block> {
         let known = self.lowest.filter(|&(known, node)| order >= known && from <= self.node(node).base);
-        let at_node = known.and_then(|(_, node)| self.find_in_slots(self.node(node), order));
-        let found = match at_node {
-            Some(found) => found,
-            None => {
-                let from = known.map_or(from, |(_, node)| self.node(node).base);
-                let (found, node) = self.find_from(order, from)?;
-                let Node { level, limit, .. } = *self.node(node);
-                // Before one that is larger than its root there may be other roots.
-                if (known.is_some() || from == 0) && order / 6 == level && limit == 6 {
-                    self.lowest = Some((order, node));
-                }
-                found
+        let at_node = known.and_then(|(_, node)| find_in_slots(self.node(node), order));
+        let found = if let Some(found) = at_node {
+            found
+        } else {
+            let from = known.map_or(from, |(_, node)| self.node(node).base);
+            let (found, node) = self.find_from(order, from)?;
+            let Node { level, limit, .. } = *self.node(node);
+            // Before one that is larger than its root there may be other roots.
+            if (known.is_some() || from == 0) && order / 6 == level && limit == 6 {
+                self.lowest = Some((order, node));
             }
+            found
         };
         (found.last() <= to).then_some(found)
-    }
-
-    /// The lowest free block of this order that is a run of a node's slots.
-    fn find_in_slots(&self, node: &Node, order: u8) -> Option<Block> {
-        if order / 6 != node.level {
-            return None;
-        }
-        let slot = word::lowest(word::runs(node.free(), order - node.slot_order()))?;
-        Some(Block { base: node.slot_block(slot).base, order })
     }
 
     /// The lowest free block of this order from `from` on, and the node whose slots it lies in.
@@ -142,6 +132,15 @@ impl PrefixSet {
         }
         None
     }
+}
+
+/// The lowest free block of this order that is a run of a node's slots.
+fn find_in_slots(node: &Node, order: u8) -> Option<Block> {
+    if order / 6 != node.level {
+        return None;
+    }
+    let slot = word::lowest(word::runs(node.free(), order - node.slot_order()))?;
+    Some(Block { base: node.slot_block(slot).base, order })
 }
 
 /// The first block of this order from an address on.

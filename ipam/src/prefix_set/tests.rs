@@ -583,5 +583,5 @@ fn full_and_empty_again() {
 #[test]
 fn a_node_is_small() {
     // Sparse pools have a node for each block.
-    assert_eq!(size_of::<super::Node>(), 48);
+    assert_eq!(size_of::<Node>(), 48);
 }
