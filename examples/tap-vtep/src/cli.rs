@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 use overlay_types::{MacAddr, Vni};
 
-use crate::config::Local;
+use crate::{config::Local, ipam::cli::IpamCommand};
 
 /// Where the control socket is unless `--control` says otherwise.
 pub(crate) const DEFAULT_CONTROL: &str = "/run/tap-vtep.sock";
@@ -57,6 +57,11 @@ pub(crate) enum Command {
     Neighbor {
         #[command(subcommand)]
         change: NeighborChange,
+    },
+    /// Subnets and addresses out of a pool file, which survives crashes: nothing is given twice.
+    Ipam {
+        #[command(subcommand)]
+        command: IpamCommand,
     },
 }
 

@@ -10,6 +10,7 @@ mod config;
 mod control;
 mod demo;
 mod interface_watch;
+mod ipam;
 mod netlink;
 mod plan;
 mod receive;
@@ -23,7 +24,7 @@ mod underlay;
 mod worker;
 
 use std::{
-    io::{self, IsTerminal as _},
+    io::{self, IsTerminal as _, Write as _},
     path::Path,
     process::ExitCode,
 };
@@ -67,12 +68,18 @@ fn main() -> ExitCode {
         Command::Show { what } => answered(show::show(&what)),
         Command::Fdb { change } => answered(show::change_fdb(&change)),
         Command::Neighbor { change } => answered(show::change_neighbor(&change)),
+        Command::Ipam { command } => match ipam::run(&command) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(STATUS_FAILED),
+            Err(error) => complain(error.status(), &error),
+        },
     }
 }
 
 /// Says in one line what went wrong.
 fn complain(status: u8, error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("tap-vtep: {error}");
+    // Nobody who reads on is no reason to panic.
+    let _ = writeln!(io::stderr(), "tap-vtep: {error}");
     ExitCode::from(status)
 }
 
