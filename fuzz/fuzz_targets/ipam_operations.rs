@@ -115,7 +115,7 @@ fn step(act: &Act, is_small: bool) -> Step {
         Act::Claim { at, odd, owner } => Step::Claim { spot: spot(at), written: written(*odd), by: by(*owner) },
         Act::Release { at, odd } => Step::Release { spot: spot(at), written: written(*odd) },
         Act::ReleaseGrant(nth) => Step::Release { spot: Spot::Grant(usize::from(*nth), 0), written: Written::Well },
-        Act::ReleaseFrom { at, owner } => Step::ReleaseFrom { spot: spot(at), by: by(*owner) },
+        Act::ReleaseFrom { at, owner } => Step::ReleaseFrom { spot: spot(at), written: Written::Well, by: by(*owner) },
         Act::ReleaseAll(owner) => Step::ReleaseAll(by(*owner)),
         Act::Enroll(owner) => Step::Enroll(by(*owner).owner),
         Act::Forget(owner) => Step::Forget(by(*owner)),

@@ -71,8 +71,17 @@ impl Chooser {
         }
     }
 
+    /// Goes on from what was chosen in another process, or in this one before: a new start does not choose the same again.
+    pub(crate) fn follow(&mut self, block: Block) {
+        match self.choice {
+            Choice::Next => self.go_on_behind(block),
+            Choice::Random { .. } => drop(self.random.u64(..)),
+            _ => {}
+        }
+    }
+
     /// Has [`Choice::Next`] go on behind this one.
-    pub(crate) fn go_on_behind(&mut self, block: Block) {
+    fn go_on_behind(&mut self, block: Block) {
         self.next = block.last().checked_add(1).unwrap_or(0);
     }
 }

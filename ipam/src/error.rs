@@ -143,6 +143,16 @@ pub enum AllocateError {
         /// The length of the largest free prefix; `None` where nothing at all is free.
         largest_free: Option<u8>,
     },
+    /// Less are free than were asked for at once.
+    #[error("there are no {count} free /{length}{}", Largest(*largest_free))]
+    TooFew {
+        /// The length asked for.
+        length: u8,
+        /// How many of it.
+        count: usize,
+        /// The length of the largest free prefix; `None` where nothing at all is free.
+        largest_free: Option<u8>,
+    },
     /// The number is none of an owner.
     #[error(transparent)]
     Owner(#[from] UnknownOwner),
@@ -220,6 +230,14 @@ pub enum ClaimError<O> {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReleaseError<O> {
+    /// There are bits set behind the prefix length.
+    #[error("{given} has bits set behind its prefix length: {prefix} is meant?")]
+    HostBits {
+        /// As it was given.
+        given: IpNet,
+        /// The prefix without these bits.
+        prefix: IpNet,
+    },
     /// It is not within the pool's prefixes.
     #[error("{prefix} is not within the pool")]
     Outside {

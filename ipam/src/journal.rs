@@ -162,7 +162,13 @@ pub use self::{
     reader::TornTail,
     snapshot::{Snapshot, check, history},
 };
-use self::{commit::Core, error::During, lock::Lock, reader::Frames, storage::Place};
+use self::{
+    commit::Core,
+    error::During,
+    lock::Lock,
+    reader::Frames,
+    storage::{Directory as _, Place},
+};
 use crate::Journaled;
 
 /// How much of the history a compaction keeps. What is granted now, and since when, is always kept.
@@ -224,7 +230,11 @@ impl<S: Journaled> Journal<S> {
     /// [`OpenError::Journal`] with the disk's error.
     pub fn create(path: impl AsRef<Path>, state: S, options: JournalOptions) -> Result<Self, OpenError> {
         let place = Place::for_new(path.as_ref()).during(Operation::Open)?;
+        if place.exists() {
+            return Err(OpenError::Exists);
+        }
         let lock = Lock::take(&place.lock_path())?;
+        // Another process may have made it since.
         if place.exists() {
             return Err(OpenError::Exists);
         }
@@ -241,6 +251,8 @@ impl<S: Journaled> Journal<S> {
     /// damaged and how.
     pub fn open(path: impl AsRef<Path>, options: JournalOptions) -> Result<(Self, Option<TornTail>), OpenError> {
         let place = Place::of(path.as_ref()).during(Operation::Open)?;
+        // Beside a file that is no journal there is to be no lock either.
+        Frames::new(&place.open().during(Operation::Open)?, S::FORM)?;
         let lock = Lock::take(&place.lock_path())?;
         let (core, torn) = Core::open(place, options)?;
         Ok((Self { core, _lock: lock }, torn))

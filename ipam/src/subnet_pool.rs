@@ -108,11 +108,7 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
     /// [`AllocateError`]: the length is none that the pool gives, or nothing of it is free.
     #[inline]
     pub fn allocate(&mut self, length: u8, owner: impl AsOwner<O>, now: Duration) -> Result<IpNet, AllocateError> {
-        self.options.check_length(length).map_err(|(shortest, longest)| AllocateError::Length {
-            length,
-            shortest,
-            longest,
-        })?;
+        self.check_length(length)?;
         let order = self.family().width() - length;
         let (holder, is_new) = owner.enroll(&mut self.owners)?;
         let given = if self.options.choice == Choice::Lowest {
@@ -144,28 +140,46 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
         now: Duration,
     ) -> Result<Vec<IpNet>, AllocateError> {
         let (holder, is_new) = owner.enroll(&mut self.owners)?;
-        let id = self.owners.id(holder);
+        let (id, chooser) = (self.owners.id(holder), self.chooser.clone());
         let mut given = Vec::new();
-        while given.len() < count {
+        let mut refused = self.check_length(length).err();
+        while refused.is_none() && given.len() < count {
             match self.allocate(length, id, now) {
                 Ok(prefix) => given.push(prefix),
-                Err(error) => {
-                    for &prefix in &given {
-                        let vacated = self.space.vacate(Block::of(prefix));
-                        debug_assert_eq!(vacated, Ok(holder), "what was just given can be taken back");
-                    }
-                    if is_new {
-                        self.owners.forget(holder);
-                    }
-                    return Err(error);
-                }
+                Err(error) => refused = Some(error),
             }
         }
-        Ok(given)
+        if refused.is_some() {
+            for prefix in given.drain(..) {
+                let vacated = self.space.vacate(Block::of(prefix));
+                debug_assert_eq!(vacated, Ok(holder), "what was just given can be taken back");
+            }
+            self.chooser = chooser;
+        }
+        if is_new && given.is_empty() {
+            self.owners.forget(holder);
+        }
+        match refused {
+            None => Ok(given),
+            Some(AllocateError::Exhausted { .. }) => {
+                Err(AllocateError::TooFew { length, count, largest_free: self.largest_free() })
+            }
+            Some(error) => Err(error),
+        }
+    }
+
+    /// The length of the largest free prefix.
+    fn largest_free(&self) -> Option<u8> {
+        self.space.set.largest_free().map(|order| self.family().width() - order)
+    }
+
+    fn check_length(&self, length: u8) -> Result<(), AllocateError> {
+        let wrong = |(shortest, longest)| AllocateError::Length { length, shortest, longest };
+        self.options.check_length(length).map_err(wrong)
     }
 
     fn exhausted(&self, length: u8) -> AllocateError {
-        let largest_free = self.space.set.largest_free().map(|order| self.family().width() - order);
+        let largest_free = self.largest_free();
         // There are numbers for all pieces, but for very many.
         if largest_free.is_some_and(|largest| largest <= length) {
             return AllocateError::Full;
@@ -228,6 +242,9 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
             return Err(ReleaseError::Outside { prefix });
         }
         let block = Block::of(prefix);
+        if block.base != number(prefix.addr()) {
+            return Err(ReleaseError::HostBits { given: prefix, prefix: prefix.trunc() });
+        }
         match self.space.vacate(block) {
             Ok(holder) => self.forget_without_grants(holder),
             Err(found) => return Err(self.not_released(prefix, found)),
@@ -242,16 +259,11 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
         };
         match found {
             Found::Outside => ReleaseError::Outside { prefix },
-            Found::Held(held) if held.block != Block::of(prefix) => {
-                inside(held).unwrap_or(ReleaseError::NotAllocated { prefix })
-            }
             _ => {
-                // Perhaps smaller ones were given out of it.
+                // A larger one, or smaller ones, may have been given.
                 let block = Block::of(prefix);
-                let next = self.space.set.next_held(block.base).filter(|held| block.contains(held.block));
-                next.filter(|held| held.block != block)
-                    .and_then(inside)
-                    .unwrap_or(ReleaseError::NotAllocated { prefix })
+                let mut within = self.space.held_within(block.base, block.last()).filter(|held| held.block != block);
+                within.find_map(inside).unwrap_or(ReleaseError::NotAllocated { prefix })
             }
         }
     }

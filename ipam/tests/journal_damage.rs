@@ -149,6 +149,7 @@ fn files_of_something_else_are_left_alone() {
         fs::write(&path, bytes).unwrap();
         assert_eq!(opened(&path), Err(Damage { offset: 0, kind }));
         assert_eq!(fs::read(&path).unwrap(), bytes);
+        assert!(!scratch.file("pool.lock").exists(), "nothing is left beside it");
         let error = Journal::create(&path, Leases::default(), JournalOptions::default()).unwrap_err();
         assert_eq!(error, OpenError::Exists);
     }

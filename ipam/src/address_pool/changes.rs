@@ -100,9 +100,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
                 let enrolled = owner.enroll(&mut self.owners)?;
                 let occupied = self.occupy(number(*address), enrolled.0, *at);
                 occupied.map_err(|Full| ApplyError::Full).inspect_err(|_| self.unenroll(enrolled))?;
-                if self.options.choice == Choice::Next {
-                    self.chooser.go_on_behind(Block::single(number(*address)));
-                }
+                self.chooser.follow(Block::single(number(*address)));
                 Ok(())
             }
             AddressPoolChange::Released { address, at } => {

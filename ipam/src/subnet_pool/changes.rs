@@ -89,9 +89,7 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
                     | ClaimError::Outside { prefix }
                     | ClaimError::Excluded { prefix, .. } => ApplyError::Outside { prefix },
                 })?;
-                if self.options.choice == Choice::Next {
-                    self.chooser.go_on_behind(crate::block::Block::of(*prefix));
-                }
+                self.chooser.follow(crate::block::Block::of(*prefix));
                 Ok(())
             }
             SubnetPoolChange::Released { prefix, .. } => {

@@ -72,7 +72,13 @@ fn many_or_none() {
     assert_eq!(pool.allocate_many(24, 3, "a", NOW).unwrap().len(), 3);
     let before = pool.usage();
     let error = pool.allocate_many(25, 3, "b", NOW).unwrap_err();
-    assert_eq!(error.to_string(), "no /25 is free: nothing is free at all");
+    assert_eq!(error.to_string(), "there are no 3 free /25: the largest free prefix is a /24");
+    assert_eq!(
+        pool.allocate_many(33, 0, "b", NOW).unwrap_err(),
+        AllocateError::Length { length: 33, shortest: 0, longest: 32 }
+    );
+    assert_eq!(pool.allocate_many(25, 0, "b", NOW).unwrap(), []);
+    assert!(pool.owners.number_of("b").is_none(), "who got nothing is forgotten");
     assert_eq!((pool.usage(), pool.grants_of("b").count()), (before, 0));
     assert_eq!(pool.allocate_many(25, 2, "a", NOW).unwrap(), [net("10.0.3.0/25"), net("10.0.3.128/25")]);
     pool.release_all("a");
@@ -111,6 +117,25 @@ fn random_is_seeded_and_among_the_first() {
 }
 
 #[test]
+fn random_goes_on_where_the_changes_end() {
+    // One subnet in each process: all of them start anew from the changes.
+    let options = SubnetPoolOptions {
+        choice: Choice::Random { among: 100, seed: 1 },
+        ..SubnetPoolOptions::new([net("10.0.0.0/8")])
+    };
+    let mut changes = std::vec![SubnetPoolChange::Created(options)];
+    let mut places = std::collections::BTreeSet::new();
+    for _ in 0..32 {
+        let mut pool = SubnetPool::restore(changes.iter().cloned()).unwrap();
+        let prefix = pool.allocate(24, "a", NOW).unwrap();
+        let free_below = Block::of(prefix).base - Block::of(net("10.0.0.0/24")).base;
+        places.insert((free_below >> 8) - pool.grants().take_while(|grant| grant.prefix < prefix).count() as u128);
+        changes.push(SubnetPoolChange::Granted { prefix, owner: "a".into(), at: NOW });
+    }
+    assert!(places.len() > 16, "{places:?}");
+}
+
+#[test]
 fn what_is_reserved_is_given_by_name_only() {
     let mut pool = pool(&["10.0.0.0/28"]);
     pool.reserve("10.0.0.0-10.0.0.4".parse().unwrap()).unwrap();
@@ -143,6 +168,16 @@ fn a_release_says_what_is_there_instead() {
     assert_eq!(release(&mut pool, "10.2.0.0/16"), "10.2.0.0/16 is not allocated");
     assert_eq!(release(&mut pool, "11.0.0.0/16"), "11.0.0.0/16 is not within the pool");
     assert_eq!(release(&mut pool, "fc00::/7"), "fc00::/7 is not within the pool");
+    assert_eq!(
+        release(&mut pool, "10.1.0.5/16"),
+        "10.1.0.5/16 has bits set behind its prefix length: 10.1.0.0/16 is meant?"
+    );
+    let error = pool.release_from(net("10.1.0.5/16"), "b").unwrap_err();
+    assert!(matches!(error, ReleaseError::HostBits { .. }));
+    pool.reserve("10.4.0.0".parse().unwrap()).unwrap();
+    pool.claim(net("10.4.0.8/29"), "a", NOW).unwrap();
+    assert_eq!(release(&mut pool, "10.4.0.0/16"), "10.4.0.0/16 was not given as such: 10.4.0.8/29 is a's");
+    pool.release(net("10.4.0.8/29")).unwrap();
     assert_eq!(pool.release_from(net("10.1.0.0/16"), "b").unwrap_err().to_string(), "10.1.0.0/16 is a's");
     pool.release_from(net("10.1.0.0/16"), "a").unwrap();
 }

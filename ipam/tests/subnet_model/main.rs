@@ -134,8 +134,9 @@ fn step(small: bool) -> BoxedStrategy<Step> {
         12 => (spot(small), written(), by()).prop_map(|(spot, written, by)| Step::Claim { spot, written, by }),
         6 => nth().prop_map(|nth| Step::Release { spot: Spot::Grant(nth, 0), written: Written::Well }),
         4 => (spot(small), written()).prop_map(|(spot, written)| Step::Release { spot, written }),
-        4 => (nth(), by()).prop_map(|(nth, by)| Step::ReleaseFrom { spot: Spot::Grant(nth, 0), by }),
-        2 => (spot(small), by()).prop_map(|(spot, by)| Step::ReleaseFrom { spot, by }),
+        4 => (nth(), written(), by())
+            .prop_map(|(nth, written, by)| Step::ReleaseFrom { spot: Spot::Grant(nth, 0), written, by }),
+        2 => (spot(small), written(), by()).prop_map(|(spot, written, by)| Step::ReleaseFrom { spot, written, by }),
         1 => by().prop_map(Step::ReleaseAll),
         2 => (0..OWNERS.len()).prop_map(Step::Enroll),
         1 => by().prop_map(Step::Forget),

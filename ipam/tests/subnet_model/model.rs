@@ -54,6 +54,7 @@ pub(crate) enum Step {
     },
     ReleaseFrom {
         spot: Spot,
+        written: Written,
         by: By,
     },
     ReleaseAll(By),
@@ -258,33 +259,35 @@ impl Pair {
         ClaimError::Overlap { prefix, with: given.prefix, owner: OWNERS[given.owner].into() }
     }
 
-    /// What a release should say; and what it may say, too.
-    fn released(&self, prefix: IpNet) -> (Result<(), ReleaseError<String>>, Option<ReleaseError<String>>) {
+    /// What a release should say.
+    fn released(&self, prefix: IpNet) -> Result<(), ReleaseError<String>> {
         let (first, last) = span(prefix);
         let differs =
             |given: Given| ReleaseError::Differs { prefix, with: given.prefix, owner: OWNERS[given.owner].into() };
-        if prefix.max_prefix_len() != self.width || !self.within((first, first)) {
-            return (Err(ReleaseError::Outside { prefix }), None);
+        if prefix.max_prefix_len() != self.width {
+            return Err(ReleaseError::Outside { prefix });
+        }
+        if prefix.trunc() != prefix {
+            return Err(ReleaseError::HostBits { given: prefix, prefix: prefix.trunc() });
+        }
+        if !self.within((first, first)) {
+            return Err(ReleaseError::Outside { prefix });
         }
         match self.given(first) {
-            Some(given) if given.prefix == prefix.trunc() => return (Ok(()), None),
-            Some(given) => return (Err(differs(given)), None),
+            Some(given) if given.prefix == prefix => return Ok(()),
+            Some(given) => return Err(differs(given)),
             None => {}
         }
         // Perhaps smaller ones were given out of it, behind what is free.
         let pieces = self.space.pieces((first, last));
         let taken = pieces.iter().find(|(_, cell)| cell.owner.is_some());
-        let differs = taken.and_then(|&((first, _), _)| self.given(first)).map(differs);
-        match pieces.iter().find(|(_, cell)| !cell.is_free()) {
-            Some((_, cell)) if cell.owner.is_some() => (Err(differs.unwrap()), None),
-            _ => (Err(ReleaseError::NotAllocated { prefix }), differs),
-        }
+        Err(taken.and_then(|&((first, _), _)| self.given(first)).map_or(ReleaseError::NotAllocated { prefix }, differs))
     }
 
     fn release(&mut self, prefix: IpNet) {
-        let (expected, or) = self.released(prefix);
+        let expected = self.released(prefix);
         let answer = self.both(|pool| pool.release(prefix));
-        assert!(answer == expected || or.map(Err) == Some(answer.clone()), "{prefix}: {answer:?}, not {expected:?}");
+        assert_eq!(answer, expected, "{prefix}");
         if answer.is_ok() {
             self.take(span(prefix).0);
         }
@@ -298,11 +301,11 @@ impl Pair {
         };
         let theirs = self.grants.get(&span(prefix).0).filter(|given| given.prefix == prefix);
         let is_other = |given: &&Given| given.owner != by.owner || matches!(id, Some((_, false)));
-        let (expected, or) = match theirs.filter(is_other) {
-            Some(given) => (Err(ReleaseError::NotTheirs { prefix, owner: OWNERS[given.owner].into() }), None),
+        let expected = match theirs.filter(is_other) {
+            Some(given) => Err(ReleaseError::NotTheirs { prefix, owner: OWNERS[given.owner].into() }),
             None => self.released(prefix),
         };
-        assert!(answer == expected || or.map(Err) == Some(answer.clone()), "{prefix}: {answer:?}, not {expected:?}");
+        assert_eq!(answer, expected, "{prefix}");
         if answer.is_ok() {
             self.take(span(prefix).0);
         }
@@ -394,7 +397,7 @@ impl Pair {
             Step::AllocateMany { order, count, by } => self.allocate_many(order.min(self.width), count, by),
             Step::Claim { spot, written, by } => self.claim(self.written(spot, written), by),
             Step::Release { spot, written } => self.release(self.written(spot, written)),
-            Step::ReleaseFrom { spot, by } => self.release_from(self.written(spot, Written::Well), by),
+            Step::ReleaseFrom { spot, written, by } => self.release_from(self.written(spot, written), by),
             Step::ReleaseAll(by) => self.release_all(by),
             Step::Enroll(owner) => {
                 let id = self.both(|pool| pool.enroll(OWNERS[owner])).unwrap();

@@ -70,7 +70,7 @@ impl Pair {
             assert_eq!(answer, Err(AllocateError::Owner(UnknownOwner)));
             return;
         }
-        if count > 0 && !self.gives(length) {
+        if !self.gives(length) {
             let (shortest, longest) = self.lengths();
             assert_eq!(answer, Err(AllocateError::Length { length, shortest, longest }));
             return;
@@ -83,9 +83,9 @@ impl Pair {
                 }
             }
             Err(error) => {
-                assert!(matches!(error, AllocateError::Exhausted { length: refused, .. } if refused == length));
+                assert_eq!(error, AllocateError::TooFew { length, count, largest_free: self.largest_free() });
                 // Whichever are chosen, as many come out; then all of them go back.
-                let was_known = self.known.get(&by.owner).copied();
+                let (was_known, next) = (self.known.get(&by.owner).copied(), self.next);
                 let mut given = Vec::new();
                 while given.len() < count {
                     let Some(&base) = self.candidates(order).first() else { break };
@@ -96,6 +96,7 @@ impl Pair {
                 for base in given {
                     self.take(base);
                 }
+                self.next = next;
                 if let Some(since) = was_known {
                     self.known.insert(by.owner, since);
                 }
