@@ -257,15 +257,13 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
             let owner = self.owners.get(held.holder)?;
             Some(ReleaseError::Differs { prefix, with: self.family().prefix(held.block), owner: owner.clone() })
         };
-        match found {
-            Found::Outside => ReleaseError::Outside { prefix },
-            _ => {
-                // A larger one, or smaller ones, may have been given.
-                let block = Block::of(prefix);
-                let mut within = self.space.held_within(block.base, block.last()).filter(|held| held.block != block);
-                within.find_map(inside).unwrap_or(ReleaseError::NotAllocated { prefix })
-            }
+        if found == Found::Outside {
+            return ReleaseError::Outside { prefix };
         }
+        // A larger one, or smaller ones, may have been given.
+        let block = Block::of(prefix);
+        let mut within = self.space.held_within(block.base, block.last()).filter(|held| held.block != block);
+        within.find_map(inside).unwrap_or(ReleaseError::NotAllocated { prefix })
     }
 
     /// Takes a subnet back if it is this owner's.
