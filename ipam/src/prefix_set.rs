@@ -1,7 +1,7 @@
 //! Which blocks of an address space are held, and by whom: a tree that branches 64-fold and skips what is not there.
 //!
-//! A node of level L has 64 slots of 2^(6 L) addresses each. A slot is free, or belongs to a held block (a run of 1, 2, 4 … 64
-//! slots), or has a child in which some of its addresses are held. A child may be several levels below: in between, all but the
+//! A node has 64 slots of 2^s addresses each, another one's slots are 64 times as large. A slot is free, or belongs to a held block (a run of 1, 2, 4 … 64
+//! slots), or has a child in which some of its addresses are held. A child may be much smaller than the slot: in between, all but the
 //! child is free. What is free throughout costs nothing, and what is held costs one member of an array of its node.
 //!
 //! For each child its node keeps the orders of the free blocks in that slot, as a set: a search passes over what can't have
@@ -80,6 +80,8 @@ pub(crate) enum Conflict {
 /// Blocks that are held, within some prefixes (roots). Blocks never overlap.
 #[derive(Clone, Debug)]
 pub(crate) struct PrefixSet {
+    /// Slots have the orders 6 L − `lift`; those of the smallest nodes have the order 0.
+    lift: u8,
     roots: Vec<Root>,
     nodes: Vec<Node>,
     spare: Vec<u32>,
@@ -115,7 +117,10 @@ struct Node {
     grants: Members,
     /// The children, and what is known of them: two arrays of the same name, one of each kind.
     children: Members,
-    level: u8,
+    /// The order of its slots.
+    slot_order: u8,
+    /// It has 2^`bits` slots: 64, but for the smallest ones.
+    bits: u8,
     /// No block is a run of more than 2^`limit` slots here: 6, and less where the root is not all of its topmost node.
     limit: u8,
 }
@@ -130,12 +135,12 @@ struct Grant {
 impl Node {
     /// The order of its slots.
     const fn slot_order(&self) -> u8 {
-        6 * self.level
+        self.slot_order
     }
 
     /// The order of all of it. The topmost one may be larger than its root: what is outside is never free.
     const fn order(&self) -> u8 {
-        self.slot_order() + 6
+        self.slot_order + self.bits
     }
 
     const fn block(&self) -> Block {
@@ -144,7 +149,24 @@ impl Node {
 
     /// The slot of an address that it has.
     const fn slot(&self, address: u128) -> u8 {
-        (address >> self.slot_order()) as u8 & 63
+        (address >> self.slot_order) as u8 & ((1 << self.bits) - 1)
+    }
+
+    /// Slots that look like held ones: the smallest nodes have less than 64. (Of the topmost ones of a root this is not all.)
+    const fn outside(&self) -> u64 {
+        !word::run_at(0, self.bits)
+    }
+
+    /// Whether nothing is held in it.
+    const fn is_empty(&self) -> bool {
+        self.held == self.outside() && self.more == self.outside()
+    }
+
+    /// The run of slots that a block is here, if it may be one: the power of two.
+    #[inline]
+    const fn run(&self, order: u8) -> Option<u8> {
+        let run = order.wrapping_sub(self.slot_order);
+        if run < self.bits { Some(run) } else { None }
     }
 
     const fn slot_block(&self, slot: u8) -> Block {
@@ -185,9 +207,11 @@ impl Node {
 }
 
 impl PrefixSet {
-    /// Without prefixes: everything is outside.
-    pub(crate) fn new() -> Self {
+    /// Without prefixes: everything is outside. It is quickest with blocks of the order `grain`: as many of these as there can
+    /// be have a node in common.
+    pub(crate) fn new(grain: u8) -> Self {
         Self {
+            lift: (6 - grain % 6) % 6,
             roots: Vec::new(),
             nodes: Vec::new(),
             spare: Vec::new(),
@@ -242,11 +266,9 @@ impl PrefixSet {
             return Err(other);
         }
         self.put_back();
-        let level = block.order / 6;
-        let base = block.base & !mask(6 * level + 6);
-        let node = self.add_node(NONE, base, level);
+        let node = self.add_node(NONE, block.base, self.slot_order(block.order));
         let top = self.node_mut(node);
-        top.limit = block.order - 6 * level;
+        top.limit = block.order - top.slot_order;
         let outside = !word::run_at(top.slot(block.base), top.limit);
         (top.held, top.more) = (outside, outside);
         let at = self.roots.partition_point(|other| other.block.base < block.base);
@@ -268,9 +290,22 @@ impl PrefixSet {
         Ok(())
     }
 
-    fn add_node(&mut self, parent: u32, base: u128, level: u8) -> u32 {
+    /// The order of the slots of the nodes where a block of this order is a run of slots.
+    const fn slot_order(&self, order: u8) -> u8 {
+        let whole = order + self.lift;
+        let slot_order = (whole - whole % 6).saturating_sub(self.lift);
+        // The whole of the largest address space is 64 slots of its node.
+        if slot_order < 128 { slot_order } else { slot_order - 6 }
+    }
+
+    /// Adds a node with slots of this order that has the address.
+    fn add_node(&mut self, parent: u32, address: u128, slot_order: u8) -> u32 {
+        let bits = if slot_order == 0 { 6 - self.lift } else { 6 };
         let none = Members::NONE;
-        let node = Node { base, held: 0, more: 0, parent, grants: none, children: none, level, limit: 6 };
+        let base = address & !mask(slot_order + bits);
+        let mut node =
+            Node { base, held: 0, more: 0, parent, grants: none, children: none, slot_order, bits, limit: bits };
+        (node.held, node.more) = (node.outside(), node.outside());
         if let Some(number) = self.spare.pop() {
             self.nodes[number as usize] = node;
             return number;
@@ -378,12 +413,12 @@ impl PrefixSet {
         let root = self.root_of(block.base).filter(|&root| self.roots[root].block.contains(block));
         let Some(root) = root else { return Err(Conflict::Outside) };
         let mut at = self.descend(self.start(root, block), block);
-        let level = block.order / 6;
+        let slot_order = self.slot_order(block.order);
         let node = self.node(at);
         let slot = node.slot(block.base);
         // The free block that it is taken out of.
         let whole;
-        if level >= node.level {
+        if slot_order >= node.slot_order {
             // It is a run of slots here: all of them have to be free.
             let taken = word::run_at(slot, block.order - node.slot_order());
             if node.free() & taken != taken {
@@ -406,10 +441,10 @@ impl PrefixSet {
                 }
                 // They part at their highest different bit: a node for both of them is made there.
                 whole = 127 - (block.base ^ self.node(child).base).leading_zeros() as u8;
-                at = self.split(at, slot, child, whole / 6);
+                at = self.split(at, slot, child, self.slot_order(whole));
             }
-            if self.node(at).level > level {
-                at = self.add_child(at, block.base, level);
+            if self.node(at).slot_order > slot_order {
+                at = self.add_child(at, block.base, slot_order);
             }
         }
         self.hold(at, block, holder, since);
@@ -458,21 +493,20 @@ impl PrefixSet {
         }
     }
 
-    /// Puts a node of this level between a node and the child in its slot.
-    fn split(&mut self, above: u32, slot: u8, below: u32, level: u8) -> u32 {
-        let base = self.node(below).base & !mask(6 * level + 6);
-        let between = self.add_node(above, base, level);
+    /// Puts a node with slots of this order between a node and the child in its slot.
+    fn split(&mut self, above: u32, slot: u8, below: u32, slot_order: u8) -> u32 {
+        let between = self.add_node(above, self.node(below).base, slot_order);
         let orders = self.orders(self.node(above), slot);
         self.set_child(above, slot, between, orders);
         self.node_mut(below).parent = between;
         let slot = self.node(between).slot(self.node(below).base);
-        self.add_to_parent(between, slot, below, orders & mask(6 * level));
+        self.add_to_parent(between, slot, below, orders & mask(slot_order));
         between
     }
 
-    /// Makes a child of this level in the free slot of an address.
-    fn add_child(&mut self, at: u32, address: u128, level: u8) -> u32 {
-        let child = self.add_node(at, address & !mask(6 * level + 6), level);
+    /// Makes a child with slots of this order in the free slot of an address.
+    fn add_child(&mut self, at: u32, address: u128, slot_order: u8) -> u32 {
+        let child = self.add_node(at, address, slot_order);
         // The blocks in between are halves, of which the child is in the other.
         let order = self.node(at).slot_order();
         let halves = mask(order) & !mask(self.node(child).order());
@@ -526,7 +560,7 @@ impl PrefixSet {
         loop {
             let node = self.node(at);
             whole = node.slot_order() + word::run_around(node.free(), slot);
-            if node.held | node.more != 0 || node.parent == NONE {
+            if !node.is_empty() || node.parent == NONE {
                 break;
             }
             let parent = node.parent;

@@ -17,8 +17,9 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    pub(crate) fn new(family: Family) -> Self {
-        Self { family, set: PrefixSet::new(), reserved: Ranges::default() }
+    /// Without prefixes. It is quickest with blocks of the order `grain`.
+    pub(crate) fn new(family: Family, grain: u8) -> Self {
+        Self { family, set: PrefixSet::new(grain), reserved: Ranges::default() }
     }
 
     /// The reserved ranges, in order.

@@ -122,7 +122,7 @@ fn unusable(options: &AddressPoolOptions) -> Ranges {
 
 /// The space of a pool in which nothing is given.
 pub(super) fn space(options: &AddressPoolOptions) -> Space {
-    let mut space = Space::new(options.family());
+    let mut space = Space::new(options.family(), 0);
     let added = space.set.add_root(Block::of(options.subnet));
     debug_assert_eq!(added, Ok(()), "it is the only one");
     for (first, last) in unusable(options).iter() {

@@ -41,7 +41,8 @@ impl AtHand {
             parent: NONE,
             grants: Members::NONE,
             children: Members::NONE,
-            level: 0,
+            slot_order: 0,
+            bits: 0,
             limit: 0,
         },
         grants: [Grant { holder: 0, since: 0 }; 64],
@@ -67,8 +68,8 @@ impl AtHand {
     /// The run of slots that a block is there, as its first slot and the power of two.
     #[inline]
     fn run(&self, block: Block) -> Option<(u8, u8)> {
-        let run = block.order.wrapping_sub(self.node.slot_order());
-        let is_there = run < 6 && self.number != NONE && (block.base ^ self.node.base) >> self.node.order() == 0;
+        let run = self.node.run(block.order)?;
+        let is_there = self.number != NONE && (block.base ^ self.node.base) >> self.node.order() == 0;
         is_there.then(|| (self.node.slot(block.base), run))
     }
 }
@@ -79,8 +80,8 @@ impl PrefixSet {
     pub(super) fn occupy_lowest_at_hand(&mut self, order: u8, holder: Holder, since: u32) -> Option<Block> {
         let (known, lowest) = self.lowest?;
         let node = &self.at_hand.node;
-        let run = order.wrapping_sub(node.slot_order());
-        if lowest != self.at_hand.number || order < known || run >= 6 || holder.is_mark() {
+        let run = node.run(order)?;
+        if lowest != self.at_hand.number || order < known || holder.is_mark() {
             return None;
         }
         let slot = word::lowest(word::runs(node.free(), run))?;
@@ -123,7 +124,11 @@ impl PrefixSet {
         // All of it and nothing more is one block.
         let rest = node.held & node.more;
         let behind = rest.unbounded_shr(u32::from(slot) + (1 << run)) & 1;
-        if node.held & taken != taken || rest & taken != taken & (taken - 1) || behind == 1 || node.held == taken {
+        if node.held & taken != taken
+            || rest & taken != taken & (taken - 1)
+            || behind == 1
+            || node.held == taken | node.outside()
+        {
             return None;
         }
         let holder = Holder(self.at_hand.grants[slot as usize & 63].holder);

@@ -13,9 +13,9 @@ impl PrefixSet {
         } else {
             let from = known.map_or(from, |(_, node)| self.node(node).base);
             let (found, node) = self.find_from(order, from)?;
-            let Node { level, limit, .. } = *self.node(node);
             // Before one that is larger than its root there may be other roots.
-            if (known.is_some() || from == 0) && order / 6 == level && limit == 6 {
+            let at = self.node(node);
+            if (known.is_some() || from == 0) && at.run(order).is_some() && at.limit == at.bits {
                 self.lowest = Some((order, node));
             }
             found
@@ -136,10 +136,7 @@ impl PrefixSet {
 
 /// The lowest free block of this order that is a run of a node's slots.
 fn find_in_slots(node: &Node, order: u8) -> Option<Block> {
-    if order / 6 != node.level {
-        return None;
-    }
-    let slot = word::lowest(word::runs(node.free(), order - node.slot_order()))?;
+    let slot = word::lowest(word::runs(node.free(), node.run(order)?))?;
     Some(Block { base: node.slot_block(slot).base, order })
 }
 

@@ -31,8 +31,8 @@ struct Twin {
 }
 
 impl Twin {
-    fn new(roots: &[Block]) -> Self {
-        let mut twin = Self { set: PrefixSet::new(), naive: NaiveSet::default() };
+    fn new(roots: &[Block], grain: u8) -> Self {
+        let mut twin = Self { set: PrefixSet::new(grain), naive: NaiveSet::default() };
         for &root in roots {
             assert_eq!(twin.add_root(root), Ok(()));
         }
@@ -391,8 +391,8 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn equals_a_list(roots in roots(), steps in prop::collection::vec(step(), 1..300)) {
-        let mut twin = Twin::new(&roots);
+    fn equals_a_list(roots in roots(), grain in 0..=128_u8, steps in prop::collection::vec(step(), 1..300)) {
+        let mut twin = Twin::new(&roots, grain);
         for (step, now) in steps.iter().zip(0..) {
             twin.step(step, now);
             // Small ones, those of whole nodes and their neighbours, and the largest.
@@ -439,16 +439,15 @@ fn each_state(twin: Twin, blocks: &[Block]) {
 #[test]
 fn each_state_of_a_tiny_space() {
     // As a root of its own; within one; with a neighbour; where nodes meet; as large as there is.
-    let alone = |base, scale: u8| Twin::new(&[Block { base, order: 3 + scale }]);
-    each_state(alone(0, 0), &tiny(0, 0));
-    each_state(alone(64 - 8, 0), &tiny(64 - 8, 0));
-    each_state(alone(0, 4), &tiny(0, 4));
-    each_state(alone(0, 125), &tiny(0, 125));
-    each_state(alone(u128::MAX - 7, 0), &tiny(u128::MAX - 7, 0));
+    let alone = |base, scale: u8, grain| Twin::new(&[Block { base, order: 3 + scale }], grain);
+    for (base, scale, grain) in [(0, 0, 0), (0, 0, 2), (56, 0, 0), (0, 4, 0), (0, 4, 4), (0, 125, 0), (0, 125, 2)] {
+        each_state(alone(base, scale, grain), &tiny(base, scale));
+    }
+    each_state(alone(u128::MAX - 7, 0, 0), &tiny(u128::MAX - 7, 0));
     // Between two addresses that are held, so that the nodes around it stay.
-    for scale in [2, 3, 4, 5, 6, 9, 10] {
+    for (scale, grain) in [(2, 0), (3, 0), (4, 0), (5, 0), (6, 0), (9, 0), (10, 0), (2, 1), (2, 2), (3, 3), (0, 2)] {
         let (first, behind) = (8 << scale, 16 << scale);
-        let mut twin = Twin::new(&[Block { base: 0, order: 24 }]);
+        let mut twin = Twin::new(&[Block { base: 0, order: 24 }], grain);
         assert!(twin.occupy(Block::single(first - 1), Holder(0), 0));
         assert!(twin.occupy(Block::single(behind), Holder::RESERVED, 0));
         each_state(twin, &tiny(first, scale));
@@ -478,10 +477,10 @@ fn each_sequence(twin: &Twin, blocks: &[Block], depth: u32) {
 #[test]
 fn each_sequence_of_four() {
     // A /30 as such, one whose addresses are larger than nodes, and a quarter of all addresses.
-    for (base, scale, order) in [(4, 0, 2), (64, 4, 12), (0, 124, 128)] {
+    for (base, scale, order, grain) in [(4, 0, 2, 0), (4, 0, 2, 5), (64, 4, 12, 0), (64, 4, 12, 5), (0, 124, 128, 2)] {
         let whole = Block { base, order: 2 + scale };
         let blocks: Vec<Block> = tiny(base, scale).into_iter().filter(|block| whole.contains(*block)).collect();
-        each_sequence(&Twin::new(&[Block::around(base, order)]), &blocks, 4);
+        each_sequence(&Twin::new(&[Block::around(base, order)], grain), &blocks, 4);
     }
 }
 
@@ -489,7 +488,7 @@ fn each_sequence_of_four() {
 fn many(roots: &[Block], orders: &[u8], count: usize, seed: u64) {
     // The list is slow where nothing is optimized.
     let count = if cfg!(debug_assertions) { count / 4 } else { count };
-    let mut twin = Twin::new(roots);
+    let mut twin = Twin::new(roots, seed as u8);
     let mut random = Rng::with_seed(seed);
     let any_block = |random: &mut Rng| {
         let root = roots[random.usize(0..roots.len())];
@@ -546,7 +545,7 @@ fn many_at_random() {
 #[test]
 fn full_and_empty_again() {
     for (order, unit, seed) in [(14, 0, 1), (24, 10, 2), (128, 114, 3), (13, 1, 4)] {
-        let mut twin = Twin::new(&[Block { base: 0, order }]);
+        let mut twin = Twin::new(&[Block { base: 0, order }], unit);
         let mut random = Rng::with_seed(seed);
         let count = 1_u128 << (order - unit);
         for at in 0..count {

@@ -85,7 +85,7 @@ impl SubnetPoolOptions {
         if shortest > longest || longest > width {
             return Err(ConfigError::Lengths { shortest, longest, width });
         }
-        let mut space = Space::new(family);
+        let mut space = Space::new(family, width - longest);
         if let Some(window) = self.window {
             self.check_family(window.start())?;
         }
