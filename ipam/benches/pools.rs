@@ -49,7 +49,7 @@ fn whole(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("65,536 /32 of a /16, given and taken back");
     group.sample_size(20).throughput(Throughput::Elements(ROUND as u64));
     let network = net("10.42.0.0/16");
-    all::<Ipam>(&mut group, "ipam", network, 32);
+    all::<Ipam<0>>(&mut group, "ipam", network, 32);
     all::<Bitmap<32>>(&mut group, "two-level bitmap", network, 32);
     all::<FreeList<32>>(&mut group, "BTreeSet of free blocks", network, 32);
     all::<Buddies>(&mut group, "BTreeSets by size", network, 32);
@@ -59,7 +59,8 @@ fn whole(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("65,536 /24 of a /8, given and taken back");
     group.sample_size(20).throughput(Throughput::Elements(ROUND as u64));
     let network = net("10.0.0.0/8");
-    all::<Ipam>(&mut group, "ipam", network, 24);
+    all::<Ipam<24>>(&mut group, "ipam, which gives /24 only", network, 24);
+    all::<Ipam<0>>(&mut group, "ipam", network, 24);
     all::<Bitmap<24>>(&mut group, "two-level bitmap", network, 24);
     all::<FreeList<24>>(&mut group, "BTreeSet of free blocks", network, 24);
     all::<Buddies>(&mut group, "BTreeSets by size", network, 24);
@@ -179,16 +180,16 @@ impl Crowd {
 
 fn single(criterion: &mut Criterion) {
     let [addresses, sites, mixed] = &CROWDS;
-    addresses.bench::<Ipam>(criterion, "ipam");
+    addresses.bench::<Ipam<0>>(criterion, "ipam");
     addresses.bench::<Bitmap<32>>(criterion, "two-level bitmap");
     addresses.bench::<FreeList<32>>(criterion, "BTreeSet of free blocks");
     addresses.bench::<Buddies>(criterion, "BTreeSets by size");
     addresses.bench::<Iteration<32>>(criterion, "ipnet + HashSet");
     // Four billion are too many to be enumerated.
-    sites.bench::<Ipam>(criterion, "ipam");
+    sites.bench::<Ipam<0>>(criterion, "ipam");
     sites.bench::<Buddies>(criterion, "BTreeSets by size");
     sites.bench::<Iteration<64>>(criterion, "ipnet + HashSet");
-    mixed.bench::<Ipam>(criterion, "ipam");
+    mixed.bench::<Ipam<0>>(criterion, "ipam");
     mixed.bench::<Buddies>(criterion, "BTreeSets by size");
 }
 

@@ -121,6 +121,8 @@ struct Node {
     slot_order: u8,
     /// It has 2^`bits` slots: 64, but for the smallest ones.
     bits: u8,
+    /// Of its own free blocks those that the parents know of: bit i for runs of 2^i slots.
+    told: u8,
     /// No block is a run of more than 2^`limit` slots here: 6, and less where the root is not all of its topmost node.
     limit: u8,
 }
@@ -198,11 +200,6 @@ impl Node {
     /// The first slot of the held block that has this slot.
     const fn first_of(&self, slot: u8) -> u8 {
         63 - (self.firsts() & (u64::MAX >> (63 - slot))).leading_zeros() as u8
-    }
-
-    /// The orders of its own free blocks, those in children not among them.
-    const fn own_orders(&self) -> u128 {
-        (word::largest_runs(self.free()) as u128) << self.slot_order()
     }
 }
 
@@ -303,8 +300,18 @@ impl PrefixSet {
         let bits = if slot_order == 0 { 6 - self.lift } else { 6 };
         let none = Members::NONE;
         let base = address & !mask(slot_order + bits);
-        let mut node =
-            Node { base, held: 0, more: 0, parent, grants: none, children: none, slot_order, bits, limit: bits };
+        let mut node = Node {
+            base,
+            held: 0,
+            more: 0,
+            parent,
+            grants: none,
+            children: none,
+            slot_order,
+            bits,
+            told: 0,
+            limit: bits,
+        };
         (node.held, node.more) = (node.outside(), node.outside());
         if let Some(number) = self.spare.pop() {
             self.nodes[number as usize] = node;
@@ -449,7 +456,7 @@ impl PrefixSet {
         }
         self.hold(at, block, holder, since);
         self.roots[root].take(whole, block.order, holder);
-        self.tell(at, self.node(at).own_orders());
+        self.tell_own(at);
         self.take_in_hand(at, root);
         Ok(())
     }
@@ -511,7 +518,8 @@ impl PrefixSet {
         let order = self.node(at).slot_order();
         let halves = mask(order) & !mask(self.node(child).order());
         self.add_to_parent(at, self.node(at).slot(address), child, halves);
-        self.tell(at, halves | self.node(at).own_orders());
+        self.tell(at, halves);
+        self.tell_own(at);
         child
     }
 
@@ -570,7 +578,7 @@ impl PrefixSet {
             at = parent;
         }
         self.roots[root].give(whole, block.order, holder);
-        self.tell(at, self.node(at).own_orders());
+        self.tell_own(at);
         if !self.skip(at) {
             self.take_in_hand(at, root);
         }
@@ -594,6 +602,17 @@ impl PrefixSet {
         true
     }
 
+    /// Tells the parents of a node of its own free blocks, if there are any that they don't know of.
+    fn tell_own(&mut self, at: u32) {
+        let node = &mut self.nodes[at as usize];
+        let runs = word::largest_runs(node.free());
+        if runs & !node.told != 0 {
+            node.told |= runs;
+            let orders = u128::from(runs) << node.slot_order;
+            self.tell(at, orders);
+        }
+    }
+
     /// Tells the parents of a node that there are free blocks of these orders in it. What there is no more, who searches finds.
     fn tell(&mut self, at: u32, orders: u128) {
         let Node { mut parent, mut base, .. } = *self.node(at);
@@ -612,6 +631,8 @@ impl PrefixSet {
     fn forget(&mut self, at: u32, slot: u8, orders: u128) {
         let node = &self.nodes[at as usize];
         *self.orders.get_mut(node.children, node.parents(), slot) &= !orders;
+        let child = *self.children.get(node.children, node.parents(), slot);
+        self.node_mut(child).told = 0;
     }
 }
 

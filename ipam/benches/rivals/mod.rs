@@ -37,8 +37,8 @@ pub(crate) trait Allocator {
     fn release(&mut self, subnet: Self::Subnet) -> bool;
 }
 
-/// The pool, with one owner.
-pub(crate) struct Ipam {
+/// The pool, with one owner; it gives subnets of this length only, or of any (0).
+pub(crate) struct Ipam<const LENGTH: u8> {
     pool: SubnetPool<Owner>,
     id: OwnerId,
     network: IpNet,
@@ -60,11 +60,15 @@ pub(crate) fn subnet(network: IpNet, offset: u128, length: u8) -> IpNet {
     }
 }
 
-impl Allocator for Ipam {
+impl<const LENGTH: u8> Allocator for Ipam<LENGTH> {
     type Subnet = IpNet;
 
     fn new(network: IpNet) -> Self {
-        let mut pool = SubnetPool::new(SubnetPoolOptions::new([network])).unwrap();
+        let mut options = SubnetPoolOptions::new([network]);
+        if LENGTH > 0 {
+            (options.shortest, options.longest) = (LENGTH, Some(LENGTH));
+        }
+        let mut pool = SubnetPool::new(options).unwrap();
         let id = pool.enroll(&OWNER).unwrap();
         Self { pool, id, network }
     }

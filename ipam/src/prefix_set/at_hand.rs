@@ -43,6 +43,7 @@ impl AtHand {
             children: Members::NONE,
             slot_order: 0,
             bits: 0,
+            told: 0,
             limit: 0,
         },
         grants: [Grant { holder: 0, since: 0 }; 64],
@@ -208,7 +209,7 @@ impl PrefixSet {
         self.nodes[number as usize] = hand.node.clone();
         hand.number = NONE;
         self.last = number;
-        self.tell(number, self.node(number).own_orders());
+        self.tell_own(number);
     }
 
     /// A root with all counted.

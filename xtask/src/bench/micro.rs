@@ -114,7 +114,9 @@ impl Who {
     fn new(function: &str) -> Self {
         match function {
             "floor" => Self::Floor,
-            ours if ours.contains("-wire") || ours.starts_with("fdb") || ours == "ipam" => Self::Ours(ours.to_owned()),
+            ours if ours.contains("-wire") || ours.starts_with("fdb") || ours.starts_with("ipam") => {
+                Self::Ours(ours.to_owned())
+            }
             other => Self::Other(other.to_owned()),
         }
     }
