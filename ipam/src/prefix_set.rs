@@ -1,8 +1,9 @@
 //! Which blocks of an address space are held, and by whom: a tree that branches 64-fold and skips what is not there.
 //!
-//! A node has 64 slots of 2^s addresses each, another one's slots are 64 times as large. A slot is free, or belongs to a held block (a run of 1, 2, 4 … 64
-//! slots), or has a child in which some of its addresses are held. A child may be much smaller than the slot: in between, all but the
-//! child is free. What is free throughout costs nothing, and what is held costs one member of an array of its node.
+//! A node has 64 slots of 2^s addresses each; the slots of others are 64 times as large, or a 64th. A slot is free, or belongs
+//! to a held block (a run of 1, 2, 4 … 64 slots), or has a child in which some of its addresses are held. A child may be much
+//! smaller than the slot: in between, all but the child is free. What is free throughout costs nothing, and what is held
+//! costs one member of an array of its node.
 //!
 //! For each child its node keeps the orders of the free blocks in that slot, as a set: a search passes over what can't have
 //! the block. The set may have orders of which nothing is left; the search that finds out takes them away.
@@ -11,6 +12,7 @@ mod at_hand;
 mod counts;
 mod links;
 mod members;
+mod node;
 mod search;
 mod walk;
 mod word;
@@ -23,6 +25,7 @@ use self::{
     counts::Root,
     links::Links,
     members::{Arrays, Members},
+    node::{Grant, Node},
 };
 use crate::block::{Block, mask};
 
@@ -103,105 +106,6 @@ const NONE: u32 = u32::MAX;
 
 /// How many nodes there can be: a held block is known by its node and slot, in 32 bits together.
 const MAX_NODES: usize = 1 << 26;
-
-#[derive(Clone, Debug)]
-struct Node {
-    /// The address of its first slot.
-    base: u128,
-    /// Slots that belong to held blocks, or are outside of the root. Of these, `more` are not the first of their block.
-    held: u64,
-    /// Together with `held`: see there. Without: slots with children.
-    more: u64,
-    parent: u32,
-    /// What the first slots of held blocks carry.
-    grants: Members,
-    /// The children, and what is known of them: two arrays of the same name, one of each kind.
-    children: Members,
-    /// The order of its slots.
-    slot_order: u8,
-    /// It has 2^`bits` slots: 64, but for the smallest ones.
-    bits: u8,
-    /// Of its own free blocks those that the parents know of: bit i for runs of 2^i slots.
-    told: u8,
-    /// No block is a run of more than 2^`limit` slots here: 6, and less where the root is not all of its topmost node.
-    limit: u8,
-}
-
-/// What is known of a held block.
-#[derive(Clone, Copy, Debug, Default)]
-struct Grant {
-    holder: u32,
-    since: u32,
-}
-
-impl Node {
-    /// The order of its slots.
-    const fn slot_order(&self) -> u8 {
-        self.slot_order
-    }
-
-    /// The order of all of it. The topmost one may be larger than its root: what is outside is never free.
-    const fn order(&self) -> u8 {
-        self.slot_order + self.bits
-    }
-
-    const fn block(&self) -> Block {
-        Block { base: self.base, order: self.order() }
-    }
-
-    /// The slot of an address that it has.
-    const fn slot(&self, address: u128) -> u8 {
-        (address >> self.slot_order) as u8 & ((1 << self.bits) - 1)
-    }
-
-    /// Slots that look like held ones: the smallest nodes have less than 64. (Of the topmost ones of a root this is not all.)
-    const fn outside(&self) -> u64 {
-        !word::run_at(0, self.bits)
-    }
-
-    /// Whether nothing is held in it.
-    const fn is_empty(&self) -> bool {
-        self.held == self.outside() && self.more == self.outside()
-    }
-
-    /// The run of slots that a block is here, if it may be one: the power of two.
-    #[inline]
-    const fn run(&self, order: u8) -> Option<u8> {
-        let run = order.wrapping_sub(self.slot_order);
-        if run < self.bits { Some(run) } else { None }
-    }
-
-    const fn slot_block(&self, slot: u8) -> Block {
-        Block { base: self.base + ((slot as u128) << self.slot_order()), order: self.slot_order() }
-    }
-
-    const fn free(&self) -> u64 {
-        !(self.held | self.more)
-    }
-
-    /// The first slots of held blocks.
-    const fn firsts(&self) -> u64 {
-        self.held & !self.more
-    }
-
-    /// The slots with children.
-    const fn parents(&self) -> u64 {
-        self.more & !self.held
-    }
-
-    /// The held block whose first slot this is. A run that ends the root is followed by slots outside, which look like more of
-    /// it: but it is no larger than its place and the root allow.
-    fn held_block(&self, first: u8) -> Block {
-        let more = (self.held & self.more).unbounded_shr(u32::from(first) + 1).trailing_ones() + 1;
-        let run = more.ilog2().min(first.trailing_zeros()).min(self.limit.into()) as u8;
-        Block { base: self.slot_block(first).base, order: self.slot_order() + run }
-    }
-
-    /// The first slot of the held block that has this slot.
-    const fn first_of(&self, slot: u8) -> u8 {
-        63 - (self.firsts() & (u64::MAX >> (63 - slot))).leading_zeros() as u8
-    }
-}
 
 impl PrefixSet {
     /// Without prefixes: everything is outside. It is quickest with blocks of the order `grain`: as many of these as there can
@@ -427,11 +331,11 @@ impl PrefixSet {
         let whole;
         if slot_order >= node.slot_order {
             // It is a run of slots here: all of them have to be free.
-            let taken = word::run_at(slot, block.order - node.slot_order());
+            let taken = word::run_at(slot, block.order - node.slot_order);
             if node.free() & taken != taken {
                 return Err(self.conflict(block));
             }
-            whole = node.slot_order() + word::run_around(node.free(), slot);
+            whole = node.slot_order + word::run_around(node.free(), slot);
         } else {
             if node.held >> slot & 1 == 1 {
                 return Err(Conflict::Held(self.held(at, node.first_of(slot))));
@@ -440,7 +344,7 @@ impl PrefixSet {
                 return Err(Conflict::Full);
             }
             if node.parents() >> slot & 1 == 0 {
-                whole = node.slot_order() + word::run_around(node.free(), slot);
+                whole = node.slot_order + word::run_around(node.free(), slot);
             } else {
                 let child = self.child(node, slot);
                 if block.contains(self.node(child).block()) {
@@ -489,7 +393,7 @@ impl PrefixSet {
     fn hold(&mut self, at: u32, block: Block, holder: Holder, since: u32) {
         let node = &mut self.nodes[at as usize];
         let slot = node.slot(block.base);
-        let taken = word::run_at(slot, block.order - node.slot_order());
+        let taken = word::run_at(slot, block.order - node.slot_order);
         let grant = Grant { holder: holder.0, since };
         let firsts = node.firsts();
         self.grants.insert(&mut node.grants, firsts, slot, grant);
@@ -515,7 +419,7 @@ impl PrefixSet {
     fn add_child(&mut self, at: u32, address: u128, slot_order: u8) -> u32 {
         let child = self.add_node(at, address, slot_order);
         // The blocks in between are halves, of which the child is in the other.
-        let order = self.node(at).slot_order();
+        let order = self.node(at).slot_order;
         let halves = mask(order) & !mask(self.node(child).order());
         self.add_to_parent(at, self.node(at).slot(address), child, halves);
         self.tell(at, halves);
@@ -553,7 +457,7 @@ impl PrefixSet {
             return Err(Found::Held(self.held(at, slot)));
         }
         let node = &mut self.nodes[at as usize];
-        let freed = word::run_at(slot, block.order - node.slot_order());
+        let freed = word::run_at(slot, block.order - node.slot_order);
         self.grants.remove(&mut node.grants, firsts, slot);
         node.held &= !freed;
         node.more &= !freed;
@@ -567,7 +471,7 @@ impl PrefixSet {
         let mut whole;
         loop {
             let node = self.node(at);
-            whole = node.slot_order() + word::run_around(node.free(), slot);
+            whole = node.slot_order + word::run_around(node.free(), slot);
             if !node.is_empty() || node.parent == NONE {
                 break;
             }

@@ -203,7 +203,7 @@ impl PrefixSet {
         self.list();
         let AtHand { number, root, counted, slots, blocks, .. } = self.at_hand;
         let hand = &mut self.at_hand;
-        self.roots[root as usize].count(hand.node.slot_order(), counted, hand.node.free(), slots, blocks);
+        self.roots[root as usize].count(hand.node.slot_order, counted, hand.node.free(), slots, blocks);
         let firsts = hand.node.firsts();
         self.grants.store(&mut hand.node.grants, firsts, &hand.grants);
         self.nodes[number as usize] = hand.node.clone();
@@ -220,7 +220,7 @@ impl PrefixSet {
             return Cow::Borrowed(known);
         }
         let mut known = known.clone();
-        known.count(node.slot_order(), counted, node.free(), slots, blocks);
+        known.count(node.slot_order, counted, node.free(), slots, blocks);
         Cow::Owned(known)
     }
 }

@@ -39,7 +39,7 @@ impl PrefixSet {
         if node.block().last() < from {
             return None;
         }
-        let slot_order = node.slot_order();
+        let slot_order = node.slot_order;
         let from_slot = if from <= node.base { 0 } else { node.slot(from) };
         if order >= slot_order {
             let run = order - slot_order;
@@ -109,7 +109,7 @@ impl PrefixSet {
     /// The lowest free block of just this order in a node: one that is part of no larger free block.
     fn find_whole(&mut self, at: u32, order: u8) -> Option<Block> {
         let node = self.node(at);
-        let slot_order = node.slot_order();
+        let slot_order = node.slot_order;
         if order >= slot_order {
             let slot = word::lowest(word::largest_runs_of(node.free(), (order - slot_order).min(6)))?;
             return Some(Block { base: node.slot_block(slot).base, order });
