@@ -238,7 +238,7 @@ impl<O: Clone + Eq + Hash> AddressPool<O> {
         let error = match self.too_many_cooling() {
             _ if has_one => return Ok(enrolled),
             Some((cooling, free_in)) => AllocateAddressError::Cooling { cooling, free_in },
-            None if self.untouched.as_ref().unwrap_or(&self.space.set).largest_free().is_some() => {
+            None if self.untouched.as_ref().unwrap_or(&self.space.set).has_free() => {
                 return Ok(enrolled);
             }
             None if self.released.oldest().is_some() => return Ok(enrolled),

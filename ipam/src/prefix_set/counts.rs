@@ -1,6 +1,6 @@
 //! How much of a prefix is what, kept up to date with each block.
 
-use super::{Holder, PrefixSet, word};
+use super::{Holder, NONE, PrefixSet, word};
 use crate::{amount::Amount, block::Block};
 
 /// How much of a prefix is what, in addresses.
@@ -108,6 +108,12 @@ impl PrefixSet {
     /// The order of the largest free block.
     pub(crate) fn largest_free(&self) -> Option<u8> {
         (0..self.roots.len()).filter_map(|root| self.counted(root).largest_free()).max()
+    }
+
+    /// Whether anything is free.
+    pub(crate) fn has_free(&self) -> bool {
+        let is_at_hand = self.at_hand.number != NONE && self.at_hand.node.free() != 0;
+        is_at_hand || (0..self.roots.len()).any(|root| !self.counts(root).free.is_zero())
     }
 
     /// How many free blocks of just this order there are, where free neighbours count as the one that they make.

@@ -580,6 +580,18 @@ fn full_and_empty_again() {
 }
 
 #[test]
+fn whether_anything_is_free() {
+    let mut twin = Twin::new(&[Block { base: 0, order: 7 }], 0);
+    for at in 0..128 {
+        assert!(twin.set.has_free());
+        assert!(twin.set.occupy_lowest(0, Holder(0), 0).is_some(), "{at}");
+    }
+    assert!(!twin.set.has_free());
+    assert_eq!(twin.set.vacate_owned(Block::single(5)), Ok(Holder(0)));
+    assert!(twin.set.has_free());
+}
+
+#[test]
 fn a_node_is_small() {
     // Sparse pools have a node for each block.
     assert_eq!(size_of::<Node>(), 48);
