@@ -6,11 +6,11 @@ mod dual_stack;
 mod error;
 mod subnets;
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use ipam::{
-    AddressPool, AddressPoolChange, AddressPoolOptions, Amount, ApplyError, Blocks, BlocksChange, BlocksOptions,
-    DualStack, DualStackChange, DualStackOptions, Event, Grant, Journaled, SubnetPool, SubnetPoolChange,
+    AddressPool, AddressPoolChange, AddressPoolOptions, AddressRange, Amount, ApplyError, Blocks, BlocksChange,
+    BlocksOptions, DualStack, DualStackChange, DualStackOptions, Event, Grant, Journaled, SubnetPool, SubnetPoolChange,
     SubnetPoolOptions, Usage,
 };
 use ipnet::IpNet;
@@ -313,11 +313,31 @@ fn grant_findings<'a>(
     findings
 }
 
-/// Whether the parts make up the prefixes.
-fn total_finding(prefixes: &[IpNet], total: Amount) -> Option<String> {
-    let all = prefixes.iter().fold(0_u128, |sum, &prefix| sum.wrapping_add(size(prefix)));
+/// Whether the parts make up these ranges, of which none overlaps with another, but for the holes in them, which may.
+fn total_finding(ranges: &[AddressRange], mut holes: Vec<AddressRange>, total: Amount) -> Option<String> {
+    holes.sort_unstable_by_key(AddressRange::start);
+    let mut all = 0_u128;
+    for range in ranges {
+        let (mut from, end) = (Some(number(range.start())), number(range.end()));
+        for hole in holes.iter().map(|hole| (number(hole.start()), number(hole.end()))) {
+            let Some(start) = from.filter(|&start| start <= hole.1 && hole.0 <= end) else { continue };
+            all = all.wrapping_add(hole.0.saturating_sub(start));
+            from = hole.1.checked_add(1).filter(|&next| next <= end);
+        }
+        if let Some(start) = from {
+            // 2^128 wraps to 0, as below.
+            all = all.wrapping_add(end - start).wrapping_add(1);
+        }
+    }
     (u128::try_from(total).unwrap_or(0) != all)
-        .then(|| format!("the prefixes have {all} addresses, {total} are accounted for"))
+        .then(|| format!("the pool has {all} addresses, {total} are accounted for"))
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
 }
 
 /// How many addresses; 0 for the 2^128 of `::/0`, which a sum wraps to as well.
@@ -326,7 +346,18 @@ fn size(prefix: IpNet) -> u128 {
 }
 
 fn address_findings(pool: &AddressPool<String>) -> Vec<String> {
-    grant_findings(pool.grants(), &[pool.options().subnet], &pool.usage())
+    let AddressPoolOptions { subnet, gateway, ref ranges, ref excluded, .. } = *pool.options();
+    let mut findings = grant_findings(pool.grants(), &[subnet], &pool.usage());
+    let mut holes = excluded.clone();
+    holes.extend(gateway.map(AddressRange::from));
+    // RFC 3021 and RFC 6164: of two addresses both are for hosts.
+    if subnet.prefix_len() + 1 < subnet.max_prefix_len() {
+        holes.push(subnet.network().into());
+        holes.extend(subnet.addr().is_ipv4().then(|| AddressRange::from(subnet.broadcast())));
+    }
+    let whole = [AddressRange::from(subnet)];
+    findings.extend(total_finding(if ranges.is_empty() { &whole } else { ranges }, holes, pool.usage().total));
+    findings
 }
 
 impl Journaled for Pool {

@@ -2,7 +2,7 @@
 
 use std::{iter, time::Duration};
 
-use ipam::{Amount, Blocks, BlocksChange};
+use ipam::{AddressRange, Amount, Blocks, BlocksChange};
 use ipnet::IpNet;
 
 use super::{Part, PoolError, Request, addresses::single};
@@ -122,8 +122,9 @@ pub(super) fn edit(pool: &mut Pool, edit: Edit) -> Result<Change, PoolError> {
 pub(super) fn findings(pool: &Pool) -> Vec<String> {
     let prefixes = &pool.options().prefixes;
     let usage = pool.usage();
+    let ranges: Vec<AddressRange> = prefixes.iter().copied().map(AddressRange::from).collect();
     let mut findings = super::grant_findings(pool.grants(), prefixes, &usage.addresses);
-    findings.extend(super::total_finding(prefixes, usage.addresses.total));
+    findings.extend(super::total_finding(&ranges, Vec::new(), usage.addresses.total));
     let lost = pool.grants().filter(|grant| pool.block_of(grant.prefix.addr()).is_none());
     findings.extend(lost.map(|grant| format!("{} is of no block that is given", grant.prefix.addr())));
     findings

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ipam::{SubnetPool, SubnetPoolChange};
+use ipam::{AddressRange, SubnetPool, SubnetPoolChange};
 use ipnet::IpNet;
 
 use super::{Part, PoolError, Request};
@@ -93,8 +93,11 @@ fn edit_change(edit: Edit) -> Result<Change, PoolError> {
 pub(super) fn findings(pool: &Pool) -> Vec<String> {
     let prefixes = &pool.options().prefixes;
     let mut findings = super::grant_findings(pool.grants(), prefixes, &pool.usage());
-    if pool.options().window.is_none() {
-        findings.extend(super::total_finding(prefixes, pool.usage().total));
-    }
+    let within = |prefix: IpNet| {
+        let Some(window) = pool.options().window else { return Some(prefix.into()) };
+        AddressRange::new(prefix.network().max(window.start()), prefix.broadcast().min(window.end())).ok()
+    };
+    let ranges: Vec<AddressRange> = prefixes.iter().copied().filter_map(within).collect();
+    findings.extend(super::total_finding(&ranges, Vec::new(), pool.usage().total));
     findings
 }

@@ -82,10 +82,17 @@ fn wrong_grants_are_found() {
             "128 addresses count as allocated, the grants have 448",
         ],
     );
-    assert_eq!(total_finding(&[net("::/0")], Amount::of_prefix(128, 0)), None);
-    assert_eq!(total_finding(&[net("10.0.0.0/24"), net("10.1.0.0/24")], 512.into()), None);
+    let total = |ranges: &[&str], holes: &[&str], total: Amount| {
+        let ranges_of = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+        total_finding(&ranges_of(ranges), ranges_of(holes), total)
+    };
+    assert_eq!(total(&["::/0"], &[], Amount::of_prefix(128, 0)), None);
+    let rest = u128::MAX - (1 << 112);
+    assert_eq!(total(&["::/0"], &["::", "ffff::/16"], rest.into()), None);
+    assert_eq!(total(&["10.0.0.0/24", "10.1.0.0/24"], &[], 512.into()), None);
+    assert_eq!(total(&["10.0.0.0/24"], &["10.0.0.9", "10.0.0.0-10.0.0.9", "10.0.0.250-10.0.1.7"], 240.into()), None);
     assert_eq!(
-        total_finding(&[net("10.0.0.0/24")], 255.into()).unwrap(),
-        "the prefixes have 256 addresses, 255 are accounted for"
+        total(&["10.0.0.0/24"], &["10.0.1.0"], 255.into()).unwrap(),
+        "the pool has 256 addresses, 255 are accounted for"
     );
 }
