@@ -91,6 +91,17 @@ impl Block {
         Self { base: address, order: 0 }
     }
 
+    /// The block of a prefix that has no bits set behind its length.
+    #[inline]
+    pub(crate) fn exact(prefix: IpNet) -> Option<Self> {
+        let block = Self::of(prefix);
+        let is_exact = match prefix {
+            IpNet::V4(prefix) => block.base as u32 == prefix.addr().to_bits(),
+            IpNet::V6(prefix) => block.base == prefix.addr().to_bits(),
+        };
+        is_exact.then_some(block)
+    }
+
     /// The block of a prefix, without the bits behind its length.
     #[inline]
     pub(crate) fn of(prefix: IpNet) -> Self {

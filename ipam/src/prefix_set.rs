@@ -97,6 +97,8 @@ pub(crate) struct PrefixSet {
     at_hand: AtHand,
     /// The node that changed last.
     last: u32,
+    /// The address behind the node that was emptied last.
+    behind: Option<u128>,
     /// No free block of this order or a larger one lies below the first address of this node.
     lowest: Option<(u8, u32)>,
 }
@@ -122,6 +124,7 @@ impl PrefixSet {
             links: Links::default(),
             at_hand: AtHand::NONE,
             last: NONE,
+            behind: None,
             lowest: None,
         }
     }
@@ -476,6 +479,7 @@ impl PrefixSet {
                 break;
             }
             let parent = node.parent;
+            self.behind = node.block().last().checked_add(1);
             slot = self.node(parent).slot(block.base);
             self.drop_node(at);
             self.remove_from_parent(parent, slot);
@@ -484,6 +488,10 @@ impl PrefixSet {
         self.roots[root].give(whole, block.order, holder);
         self.tell_own(at);
         if !self.skip(at) {
+            // Who gives back one node's blocks goes on with the next one's.
+            if self.behind == Some(block.base) {
+                self.last = at;
+            }
             self.take_in_hand(at, root);
         }
         Ok(holder)

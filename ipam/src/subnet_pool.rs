@@ -241,10 +241,9 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
         if Family::of(prefix.addr()) != self.family() {
             return Err(ReleaseError::Outside { prefix });
         }
-        let block = Block::of(prefix);
-        if block.base != number(prefix.addr()) {
+        let Some(block) = Block::exact(prefix) else {
             return Err(ReleaseError::HostBits { given: prefix, prefix: prefix.trunc() });
-        }
+        };
         match self.space.vacate(block) {
             Ok(holder) => self.forget_without_grants(holder),
             Err(found) => return Err(self.not_released(prefix, found)),

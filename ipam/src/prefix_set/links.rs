@@ -2,7 +2,7 @@
 //!
 //! An owner's list has each of its blocks at least once, and possibly what it held before: who takes a block back would have
 //! to search for it, or else to keep its place with it. What is out of date is left out when the list is read, and goes when
-//! it is more than three quarters.
+//! it is more than seven eighths.
 
 use alloc::vec::Vec;
 
@@ -120,7 +120,7 @@ impl Links {
 
 /// How many names of a list of this length have to be good.
 const fn least(length: usize) -> usize {
-    if length > SHORT { length / 4 } else { 0 }
+    if length > SHORT { length / 8 } else { 0 }
 }
 
 impl PrefixSet {
