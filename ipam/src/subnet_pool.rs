@@ -173,9 +173,11 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
         self.space.set.largest_free().map(|order| self.family().width() - order)
     }
 
+    #[inline]
     fn check_length(&self, length: u8) -> Result<(), AllocateError> {
-        let wrong = |(shortest, longest)| AllocateError::Length { length, shortest, longest };
-        self.options.check_length(length).map_err(wrong)
+        let (shortest, longest) = (self.options.shortest, self.options.longest.unwrap_or(self.family().width()));
+        let is_given = shortest <= length && length <= longest;
+        if is_given { Ok(()) } else { Err(AllocateError::Length { length, shortest, longest }) }
     }
 
     fn exhausted(&self, length: u8) -> AllocateError {

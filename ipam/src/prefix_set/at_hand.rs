@@ -21,8 +21,10 @@ pub(super) struct AtHand {
     slots: i64,
     /// How many blocks more, or less, owners hold since.
     blocks: i64,
-    /// Whose list the following are to be done to.
+    /// Whose list the following are to be done to; a mark where it is nobody's.
     owner: Holder,
+    /// How many blocks are on it.
+    listed: usize,
     /// The first slots of blocks to be added to it: so many.
     added: u64,
     more: u32,
@@ -50,15 +52,17 @@ impl AtHand {
         counted: 0,
         slots: 0,
         blocks: 0,
-        owner: Holder(0),
+        owner: Holder::EXCLUDED,
+        listed: 0,
         added: 0,
         more: 0,
         less: 0,
     };
 
-    /// Whose list is to change by how many blocks: more, and less.
-    pub(super) const fn listed(&self) -> (Holder, u32, u32) {
-        (self.owner, self.more, self.less)
+    /// How many blocks this owner holds, if it is known here.
+    #[inline]
+    pub(super) fn count_of(&self, holder: Holder) -> Option<usize> {
+        (self.owner == holder).then(|| self.listed + self.more as usize - self.less as usize)
     }
 
     /// The first slots of the blocks that are still to be added to this owner's list.
@@ -163,6 +167,7 @@ impl PrefixSet {
         if self.at_hand.owner != holder {
             self.list();
             self.at_hand.owner = holder;
+            self.at_hand.listed = self.listed(holder);
         }
     }
 
@@ -170,6 +175,7 @@ impl PrefixSet {
     fn list(&mut self) {
         let AtHand { number, owner, added, less, .. } = self.at_hand;
         (self.at_hand.added, self.at_hand.more, self.at_hand.less) = (0, 0, 0);
+        self.at_hand.owner = Holder::EXCLUDED;
         let is_stale = less > 0 && self.links.take(owner, less as usize);
         if added != 0 {
             self.links.add(owner, number, added);

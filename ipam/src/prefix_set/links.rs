@@ -152,14 +152,11 @@ impl PrefixSet {
     /// How many blocks this owner holds. Not for marks.
     #[inline]
     pub(crate) fn count_of(&self, holder: Holder) -> usize {
-        let (owner, more, less) = self.at_hand.listed();
-        let count = self.listed(holder);
-        if owner == holder { count + more as usize - less as usize } else { count }
+        self.at_hand.count_of(holder).unwrap_or_else(|| self.listed(holder))
     }
 
     /// How many blocks there are on this owner's list.
-    #[inline]
-    fn listed(&self, holder: Holder) -> usize {
+    pub(super) fn listed(&self, holder: Holder) -> usize {
         match self.links.theirs.get(holder.0 as usize) {
             Some(Theirs::One(_)) => 1,
             Some(&Theirs::Many(list)) => self.links.lists[list as usize].count,
