@@ -284,7 +284,7 @@ impl PrefixSet {
         Held { block: self.node(number).held_block(first), holder: Holder(grant.holder), since: grant.since }
     }
 
-    /// The lowest node that has the whole block, and what is held there; the search starts at one that has it.
+    /// The smallest node that has the whole block; the search starts at one that has it.
     fn descend(&self, mut at: u32, block: Block) -> u32 {
         loop {
             let node = self.node(at);
@@ -444,6 +444,7 @@ impl PrefixSet {
         }
     }
 
+    /// Frees a block that is held as just this one, if who holds it may lose it.
     fn vacate_if(&mut self, block: Block, may: impl Fn(Holder) -> bool) -> Result<Holder, Found> {
         self.put_back();
         let Some(root) = self.root_of(block.base) else { return Err(Found::Outside) };

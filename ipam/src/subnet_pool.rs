@@ -173,10 +173,16 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
         self.space.set.largest_free().map(|order| self.family().width() - order)
     }
 
+    /// The shortest and the longest prefix length that the pool gives.
+    #[inline]
+    fn lengths(&self) -> (u8, u8) {
+        (self.options.shortest, self.options.longest.unwrap_or(self.family().width()))
+    }
+
     #[inline]
     fn check_length(&self, length: u8) -> Result<(), AllocateError> {
-        let (shortest, longest) = (self.options.shortest, self.options.longest.unwrap_or(self.family().width()));
-        let is_given = shortest <= length && length <= longest;
+        let (shortest, longest) = self.lengths();
+        let is_given = (shortest..=longest).contains(&length);
         if is_given { Ok(()) } else { Err(AllocateError::Length { length, shortest, longest }) }
     }
 
@@ -218,11 +224,9 @@ impl<O: Clone + Eq + Hash> SubnetPool<O> {
         if Family::of(prefix.addr()) != self.family() {
             return Err(ClaimError::Outside { prefix });
         }
-        self.options.check_length(prefix.prefix_len()).map_err(|(shortest, longest)| ClaimError::Length {
-            prefix,
-            shortest,
-            longest,
-        })
+        let (shortest, longest) = self.lengths();
+        let is_given = (shortest..=longest).contains(&prefix.prefix_len());
+        if is_given { Ok(()) } else { Err(ClaimError::Length { prefix, shortest, longest }) }
     }
 
     fn overlap(&self, prefix: IpNet, held: Held) -> ClaimError<O> {

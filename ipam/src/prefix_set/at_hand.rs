@@ -1,7 +1,8 @@
-//! The node at hand: a copy of the one that changed twice in a row.
+//! The node at hand: a copy of one that is likely to change next.
 //!
 //! Who takes one block after the other finds the next one there, and so does who gives them back. Only the copy changes then;
-//! all else is counted, listed and told to the node's parents when it is put back: when another node has its turn.
+//! all else is counted, listed and told to the node's parents when it is put back: when another node has its turn. A node is
+//! taken in hand when it changes twice in a row, gave the lowest free block, or lies behind one that was just emptied.
 
 use alloc::borrow::Cow;
 
@@ -25,8 +26,9 @@ pub(super) struct AtHand {
     owner: Holder,
     /// How many blocks are on it.
     listed: usize,
-    /// The first slots of blocks to be added to it: so many.
+    /// The first slots of the blocks to be added to it.
     added: u64,
+    /// How many these are.
     more: u32,
     /// How many blocks are to be taken off it.
     less: u32,

@@ -579,6 +579,70 @@ fn full_and_empty_again() {
     }
 }
 
+/// Blocks of a few nodes, taken and given back close together: mostly of the node at hand. What is given back is often more
+/// or less than what is held there.
+#[test]
+fn at_hand_as_in_a_list() {
+    for (order, grain, seed) in [(7, 0, 1), (9, 0, 2), (12, 0, 3), (10, 2, 4), (8, 5, 5)] {
+        let mut twin = Twin::new(&[Block { base: 0, order }], grain);
+        let mut random = Rng::with_seed(seed);
+        let mut place = 0;
+        for now in 0..3_000 {
+            // Stays in a node for a while.
+            if random.u8(..) < 16 {
+                place = random.u128(..) & mask(order) & !63;
+            }
+            let block = Block::around(place | random.u128(0..64), random.u8(0..4));
+            let holder = Holder(u32::from(random.u8(..) < 64));
+            match random.u8(0..8) {
+                0..3 => _ = twin.occupy(block, holder, now),
+                3..5 => _ = twin.occupy_lowest(block.order, holder, now),
+                5 => twin.vacate_owned(block),
+                _ => {
+                    // What is held around there, one address of it, or twice as much.
+                    if let Found::Held(held) = twin.set.get(block.base) {
+                        let as_well = [held.block.order, held.block.order, 0, (held.block.order + 1).min(order)];
+                        twin.vacate_owned(Block::around(held.block.base, as_well[random.usize(0..4)]));
+                    }
+                }
+            }
+            assert_eq!(twin.set.count_of(holder), twin.naive.held_by(holder).len());
+            if now % 8 == 0 {
+                // Of what is at hand, as it is.
+                twin.compare_held();
+            }
+        }
+        twin.compare_with(0..=12);
+        for owner in 0..OWNERS {
+            for held in twin.naive.held_by(Holder(owner)) {
+                twin.vacate_owned(held.block);
+            }
+        }
+        twin.empty();
+    }
+}
+
+/// Where the lowest free block was found, nothing lower was free; what is given back at hand may be lower.
+#[test]
+fn the_lowest_is_what_came_back_at_hand() {
+    let mut twin = Twin::new(&[Block { base: 0, order: 7 }], 0);
+    let four = |base| Block { base, order: 2 };
+    for base in (0..60).step_by(4) {
+        assert!(twin.occupy(four(base), Holder(0), 0));
+    }
+    assert!(twin.occupy(Block::single(60), Holder(0), 0));
+    for base in [64, 68] {
+        assert_eq!(twin.occupy_lowest(2, Holder(0), 0), Some(four(base)));
+    }
+    // Twice in the lower node: it is at hand, and has no room for four.
+    for address in [61, 62] {
+        assert!(twin.occupy(Block::single(address), Holder(0), 0));
+    }
+    twin.vacate_owned(four(8));
+    assert_eq!(twin.occupy_lowest(2, Holder(0), 0), Some(four(8)));
+    assert_eq!(twin.occupy_lowest(2, Holder(0), 0), Some(four(72)));
+}
+
 #[test]
 fn whether_anything_is_free() {
     let mut twin = Twin::new(&[Block { base: 0, order: 7 }], 0);

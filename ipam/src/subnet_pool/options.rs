@@ -53,13 +53,6 @@ impl SubnetPoolOptions {
         }
     }
 
-    /// Whether the pool gives this length; else the shortest and the longest that it gives.
-    pub(super) fn check_length(&self, length: u8) -> Result<(), (u8, u8)> {
-        let width = self.prefixes.first().map_or(0, IpNet::max_prefix_len);
-        let longest = self.longest.unwrap_or(width);
-        if (self.shortest..=longest).contains(&length) { Ok(()) } else { Err((self.shortest, longest)) }
-    }
-
     /// The numbers of a range within the pool.
     pub(super) fn check_range(&self, space: &Space, range: AddressRange) -> Result<(u128, u128), ConfigError> {
         self.check_family(range.start())?;
