@@ -10,8 +10,8 @@ pub(crate) struct DropCounters([AtomicU64; DropReason::COUNT]);
 
 impl DropCounters {
     /// Only the lane that owns these counters calls this.
-    pub(crate) fn count(&self, reason: DropReason) {
-        add(&self.0[reason as usize], 1);
+    pub(crate) fn count(&self, reason: DropReason, frames: u32) {
+        add(&self.0[reason as usize], frames.into());
     }
 
     fn sum_into(&self, sum: &mut DropCounts) {

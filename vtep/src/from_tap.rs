@@ -4,7 +4,7 @@ use core::{slice, time::Duration};
 
 use ether_wire::{
     ecn::{self, Ecn},
-    ethernet::EthernetHeader,
+    ethernet::{EthernetHeader, VlanTag},
     flow::FlowHash,
 };
 use fdb::SegmentId;
@@ -16,6 +16,23 @@ use crate::{
 
 /// The outer TTL of frames that have none to inherit.
 const DEFAULT_TTL: u8 = 64;
+
+/// How a frame from a TAP will be cut before it is sent: a super-frame stands for many frames with the same headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Into how many frames.
+    pub frames: u32,
+    /// The length in bytes of the largest of them, its Ethernet header included.
+    pub largest: usize,
+}
+
+impl Cut {
+    /// A frame of this length that goes as it is.
+    #[must_use]
+    pub const fn whole(length: usize) -> Self {
+        Self { frames: 1, largest: length }
+    }
+}
 
 /// What to do with a frame from a TAP.
 #[derive(Clone, Copy, Debug)]
@@ -85,15 +102,22 @@ impl DataLane {
     ///
     /// A station that speaks here is here: a learned row that has it behind a remote is forgotten.
     pub fn from_tap(&self, segment: SegmentId, frame: &[u8], now: Duration) -> TapVerdict<'_> {
+        self.from_tap_cut(segment, frame, Cut::whole(frame.len()), now)
+    }
+
+    /// Decides once on a super-frame, which will be cut into frames with the same addresses: by its first headers.
+    ///
+    /// What counts against the MTU is the largest frame that is cut from it, and a drop is counted for each of them.
+    pub fn from_tap_cut(&self, segment: SegmentId, frame: &[u8], cut: Cut, now: Duration) -> TapVerdict<'_> {
         let Some(segment) = self.segments.get(segment) else {
             // The segment was removed while this frame was on its way.
-            self.dropped(None, DropReason::NoRemote);
+            self.dropped(None, cut.frames, DropReason::NoRemote);
             return TapVerdict::Drop(DropReason::NoRemote);
         };
-        match self.encapsulate(segment, frame, now) {
+        match self.encapsulate(segment, frame, cut.largest, now) {
             Ok(encapsulated) => TapVerdict::Send(encapsulated),
             Err(reason) => {
-                self.counters(segment).drops.count(reason);
+                self.counters(segment).drops.count(reason, cut.frames);
                 TapVerdict::Drop(reason)
             }
         }
@@ -103,10 +127,11 @@ impl DataLane {
         &'a self,
         segment: &'a Segment,
         frame: &[u8],
+        largest: usize,
         _now: Duration,
     ) -> Result<Encapsulated<'a>, DropReason> {
         let config = &segment.config;
-        let Ok((ethernet, payload)) = EthernetHeader::from_prefix(frame) else { return Err(DropReason::Truncated) };
+        let Ok((ethernet, _)) = EthernetHeader::from_prefix(frame) else { return Err(DropReason::Truncated) };
         if !ethernet.source().is_unicast() {
             return Err(DropReason::SourceMac);
         }
@@ -115,7 +140,8 @@ impl DataLane {
             return Err(DropReason::VlanTag);
         }
         // One tag is not part of the packet that the MTU is about (IEEE Std 802.3 §3.2.7).
-        if payload.len() > usize::from(config.mtu) + if tagged { 4 } else { 0 } {
+        let header = EthernetHeader::LEN + if tagged { VlanTag::LEN } else { 0 };
+        if largest > usize::from(config.mtu) + header {
             return Err(DropReason::TooBig);
         }
         self.shared.forwarding.forget_learned(segment.id, ethernet.source());

@@ -58,21 +58,21 @@ impl DataLane {
         };
         let counters = self.counters(segment);
         if decoded.reserved_bits && segment.config.reserved_bits == ReservedBits::Reject {
-            counters.drops.count(DropReason::ReservedBits);
+            counters.drops.count(DropReason::ReservedBits, 1);
             return UnderlayVerdict::Drop(DropReason::ReservedBits);
         }
         let frame = &mut datagram[decoded.header_len..];
         match self.accept(segment, frame, &received, now) {
             Ok(()) => UnderlayVerdict::Deliver { segment: segment.id, frame },
             Err(reason) => {
-                counters.drops.count(reason);
+                counters.drops.count(reason, 1);
                 UnderlayVerdict::Drop(reason)
             }
         }
     }
 
     fn drop_datagram<'a>(&self, reason: DropReason) -> UnderlayVerdict<'a> {
-        self.dropped(None, reason);
+        self.dropped(None, 1, reason);
         UnderlayVerdict::Drop(reason)
     }
 

@@ -40,36 +40,42 @@ impl DataLane {
         }
     }
 
-    /// Counts a frame of `bytes` bytes from the TAP that was sent to at least one remote.
-    pub fn sent(&self, segment: SegmentId, bytes: usize, flooded: bool) {
+    /// The largest packet of a segment in bytes, Ethernet header not counted.
+    #[must_use]
+    pub fn mtu(&self, segment: SegmentId) -> Option<u16> {
+        self.segments.get(segment).map(|segment| segment.config.mtu)
+    }
+
+    /// Counts frames of `bytes` bytes together from the TAP, each of which was sent to at least one remote.
+    pub fn sent(&self, segment: SegmentId, frames: u32, bytes: usize, flooded: bool) {
         if let Some(counters) = self.counters_of(segment) {
-            add(&counters.tx_frames, 1);
+            add(&counters.tx_frames, frames.into());
             add(&counters.tx_bytes, bytes as u64);
             if flooded {
-                add(&counters.flooded, 1);
+                add(&counters.flooded, frames.into());
             }
         }
     }
 
-    /// Counts a frame of `bytes` bytes from a tunnel that the TAP took.
-    pub fn delivered(&self, segment: SegmentId, bytes: usize) {
+    /// Counts frames of `bytes` bytes together from a tunnel that the TAP took.
+    pub fn delivered(&self, segment: SegmentId, frames: u32, bytes: usize) {
         if let Some(counters) = self.counters_of(segment) {
-            add(&counters.rx_frames, 1);
+            add(&counters.rx_frames, frames.into());
             add(&counters.rx_bytes, bytes as u64);
         }
     }
 
-    /// Counts a frame that the caller could not send or deliver; without a segment, a datagram that belongs to none.
-    pub fn dropped(&self, segment: Option<SegmentId>, reason: DropReason) {
+    /// Counts frames that the caller could not send or deliver; without a segment, datagrams that belong to none.
+    pub fn dropped(&self, segment: Option<SegmentId>, frames: u32, reason: DropReason) {
         match segment.and_then(|segment| self.counters_of(segment)) {
-            Some(counters) => counters.drops.count(reason),
-            None => self.shared.lane_counters[self.index].drops.count(reason),
+            Some(counters) => counters.drops.count(reason, frames),
+            None => self.shared.lane_counters[self.index].drops.count(reason, frames),
         }
     }
 
-    /// Counts a datagram that a remote was sent.
-    pub fn sent_to(&self, remote: fdb::RemoteId) {
-        self.shared.remotes.record_sent(remote, 1);
+    /// Counts datagrams that a remote was sent.
+    pub fn sent_to(&self, remote: fdb::RemoteId, datagrams: u32) {
+        self.shared.remotes.record_sent(remote, datagrams.into());
     }
 
     fn counters_of(&self, segment: SegmentId) -> Option<&SegmentCounters> {

@@ -81,7 +81,7 @@ pub use encapsulation::Encapsulation;
 pub use endpoint::{Endpoint, EndpointOptions};
 pub use ether_wire::ecn::{Ecn, EcnMode};
 pub use fdb::{Cursor, Forward, Neighbor, NeighborRow, NeighborState, RemoteId, Row, RowState, SegmentId};
-pub use from_tap::{Encapsulated, TapVerdict};
+pub use from_tap::{Cut, Encapsulated, TapVerdict};
 pub use from_underlay::{Received, UnderlayVerdict};
 pub use lane::DataLane;
 pub use report::RemoteStatus;

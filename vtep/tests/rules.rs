@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr, ops::RangeInclusive, time::Duratio
 
 use overlay_types::{MacAddr, Vni};
 use vtep::{
-    ControlError, DataLane, DropReason, Dscp, Ecn, EcnMode, Endpoint, EndpointOptions, Received, ReservedBits,
+    ControlError, Cut, DataLane, DropReason, Dscp, Ecn, EcnMode, Endpoint, EndpointOptions, Received, ReservedBits,
     SegmentConfig, SegmentId, Sources, TapVerdict, Ttl, UnderlayVerdict, Vlan,
 };
 
@@ -503,14 +503,14 @@ fn lanes_count_apart_and_are_summed() {
     let (first, second) = (endpoint.lane().unwrap(), endpoint.lane().unwrap());
     assert!(endpoint.lane().is_none());
     for lane in [&first, &second] {
-        lane.sent(segment, 100, true);
-        lane.delivered(segment, 50);
-        lane.dropped(Some(segment), DropReason::Socket);
-        lane.dropped(None, DropReason::Truncated);
+        lane.sent(segment, 1, 100, true);
+        lane.delivered(segment, 1, 50);
+        lane.dropped(Some(segment), 1, DropReason::Socket);
+        lane.dropped(None, 1, DropReason::Truncated);
     }
     drop(first);
     let again = endpoint.lane().expect("a lane that was given back");
-    again.sent(segment, 1, false);
+    again.sent(segment, 1, 1, false);
     let statistics = endpoint.statistics(segment).unwrap();
     assert_eq!((statistics.tx_frames, statistics.tx_bytes, statistics.flooded), (3, 201, 2));
     assert_eq!((statistics.rx_frames, statistics.rx_bytes), (2, 100));
@@ -549,4 +549,20 @@ fn a_lane_sees_changes_after_a_refresh() {
     assert_eq!(one.refreshed().send(&frame(THERE, HERE), seconds(0)), Ok(vec![ip(PEER)]));
     one.endpoint.remove_segment(one.segment).unwrap();
     assert_eq!(one.refreshed().send(&frame(THERE, HERE), seconds(0)), Err(DropReason::NoRemote));
+}
+
+#[test]
+fn a_super_frame_counts_as_the_frames_that_are_cut_from_it() {
+    let one = One::new(|_| {});
+    let mtu = 1450;
+    let frame = [&frame(THERE, HERE)[..], &[0; 20_000]].concat();
+    let cut = |frames, largest| one.lane.from_tap_cut(one.segment, &frame, Cut { frames, largest }, seconds(0));
+    assert!(matches!(cut(14, 14 + mtu), TapVerdict::Send(_)));
+    assert!(matches!(cut(14, 14 + mtu + 1), TapVerdict::Drop(DropReason::TooBig)));
+    assert_eq!(one.dropped(DropReason::TooBig), 14);
+    let mut group_source = frame.clone();
+    group_source[6] |= 1;
+    let verdict = one.lane.from_tap_cut(one.segment, &group_source, Cut { frames: 3, largest: 60 }, seconds(0));
+    assert!(matches!(verdict, TapVerdict::Drop(DropReason::SourceMac)));
+    assert_eq!(one.dropped(DropReason::SourceMac), 3);
 }

@@ -18,7 +18,7 @@ use crate::{
     plan::{Plan, PlannedSegment},
     run::{RunError, Running, TapProblem},
     state::Segment,
-    tap::Tap,
+    tap::TapQueues,
     worker::Command,
 };
 
@@ -32,6 +32,9 @@ impl Running {
         if (plan.underlay.local, &plan.underlay.device) != (underlay.local, &underlay.device) {
             return Err(RunError::OtherUnderlay);
         }
+        if plan.workers != self.options {
+            return Err(RunError::OtherWorkers);
+        }
         let old = self.state.segments();
         let stays = |new: &PlannedSegment| {
             old.iter().find(|segment| segment.name() == new.options.name && is_same(&segment.plan, new)).cloned()
@@ -43,14 +46,14 @@ impl Running {
             .collect();
 
         let all: Vec<_> = planned.iter().map(|(_, new)| new.clone()).collect();
-        let sockets = self.sockets.for_segments(underlay, &all)?;
-        let mut taps: BTreeMap<String, Tap> = BTreeMap::new();
+        let sockets = self.sockets.for_segments(underlay, self.workers.len(), &all)?;
+        let mut taps: BTreeMap<String, TapQueues> = BTreeMap::new();
         for (_, new) in planned.iter().filter(|(stays, _)| stays.is_none()) {
             // One that a segment gives up is taken over with whatever hangs on it.
             let held = gone.iter().find(|segment| segment.plan.options.tap == new.options.tap);
             let tap = match held.and_then(|segment| self.taps.get(&segment.id)) {
                 Some(tap) => tap.try_clone().map_err(TapProblem::Other),
-                None => Tap::open(&new.options.tap).map_err(TapProblem::from),
+                None => TapQueues::open(&new.options.tap, self.workers.len()).map_err(TapProblem::from),
             };
             let tap = tap.and_then(|tap| {
                 let before = held.map(|segment| &segment.plan);
@@ -61,22 +64,24 @@ impl Running {
         }
 
         for segment in gone {
-            let (done, is_done) = oneshot::channel();
-            self.worker.send(Command::RemoveSegment(segment.id, done));
-            // Its number may be used again only when the worker has let go of it; a worker that has ended has.
-            let _ = is_done.blocking_recv();
+            for worker in &self.workers {
+                let (done, is_done) = oneshot::channel();
+                worker.send(Command::RemoveSegment(segment.id, done));
+                // Its number may be used again only when each worker has let go of it; a worker that has ended has.
+                let _ = is_done.blocking_recv();
+            }
             let _ = self.state.endpoint.remove_segment(segment.id);
             self.taps.remove(&segment.id);
             self.away.remove(&segment.id);
         }
         for receiver in &self.sockets.receivers {
             if !sockets.receivers.iter().any(|other| Arc::ptr_eq(other, receiver)) {
-                self.worker.send(Command::RemoveReceiver(Arc::clone(receiver)));
+                self.workers[receiver.worker].send(Command::RemoveReceiver(Arc::clone(receiver)));
             }
         }
         for receiver in &sockets.receivers {
             if !self.sockets.receivers.iter().any(|other| Arc::ptr_eq(other, receiver)) {
-                self.worker.send(Command::AddReceiver(Arc::clone(receiver)));
+                self.workers[receiver.worker].send(Command::AddReceiver(Arc::clone(receiver)));
             }
         }
         self.sockets = sockets;
@@ -96,14 +101,16 @@ impl Running {
         Ok(())
     }
 
-    fn add(&mut self, new: &PlannedSegment, tap: Option<Tap>) -> Result<SegmentId, RunError> {
+    fn add(&mut self, new: &PlannedSegment, tap: Option<TapQueues>) -> Result<SegmentId, RunError> {
         let refused = |error| RunError::Segment { segment: new.options.name.clone(), error };
         let endpoint = &self.state.endpoint;
         let id = add_segment(endpoint, new, self.state.origin).map_err(refused)?;
         if let (Some(tap), Some(pool)) = (tap, self.sockets.pool_for(new)) {
             let mac = tap.mac().map_err(|error| tap_error(new, TapProblem::Other(error)))?;
             endpoint.set_mac(id, mac).map_err(refused)?;
-            self.worker.send(Command::AddSegment(id, tap.try_clone()?, Arc::clone(pool)));
+            for (index, worker) in self.workers.iter().enumerate() {
+                worker.send(Command::AddSegment(id, tap.for_worker(index)?, Arc::clone(pool)));
+            }
             self.taps.insert(id, tap);
         }
         Ok(id)
@@ -200,8 +207,12 @@ fn change_neighbors(
 }
 
 /// Makes the TAP or attaches to it, and sets what is not as it should be.
-pub(crate) fn open_tap(segment: &PlannedSegment, netlink: &Netlink) -> Result<Tap, TapProblem> {
-    let tap = Tap::open(&segment.options.tap)?;
+pub(crate) fn open_tap(
+    segment: &PlannedSegment,
+    workers: usize,
+    netlink: &Netlink,
+) -> Result<TapQueues, TapProblem> {
+    let tap = TapQueues::open(&segment.options.tap, workers)?;
     configure_tap(None, segment, netlink)?;
     Ok(tap)
 }

@@ -69,7 +69,7 @@ pub(crate) enum Command {
 pub(crate) struct RunOptions {
     /// The configuration file (TOML), in place of the options below.
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "vni", "tap", "local", "remote", "encapsulation", "port", "address", "mtu",
+        "vni", "tap", "local", "remote", "encapsulation", "port", "address", "mtu", "workers", "busy_poll",
     ])]
     pub(crate) config: Option<PathBuf>,
     /// The segment's VXLAN network identifier, 0 to 16777215.
@@ -96,6 +96,12 @@ pub(crate) struct RunOptions {
     /// The TAP's MTU [default: the underlay's less the overhead].
     #[arg(long)]
     pub(crate) mtu: Option<u16>,
+    /// How many workers: threads that carry frames, each with a queue of the TAP and a socket of its own [default: 1].
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<usize>,
+    /// Look for work without end rather than sleep: the shortest way, for a whole core of each worker.
+    #[arg(long)]
+    pub(crate) busy_poll: bool,
     #[command(flatten)]
     pub(crate) control: ControlSocket,
 }

@@ -20,7 +20,7 @@ use vtep::SegmentConfig;
 
 use self::segment::SegmentTable;
 pub(crate) use self::values::Local;
-use crate::cli::RunOptions;
+use crate::{cli::RunOptions, worker::WorkerOptions};
 
 /// Every IPv4 host must take packets of 576 bytes (RFC 791 §3.1); less is a slip of the pen.
 pub(crate) const MIN_MTU: u16 = 576;
@@ -28,6 +28,8 @@ pub(crate) const MIN_MTU: u16 = 576;
 pub(crate) const MAX_MTU: u16 = 65_535 - 40 - 8 - 8 - 14 - 4;
 /// Linux's `IFNAMSIZ` less the final zero.
 const MAX_INTERFACE_NAME: usize = 15;
+/// The most workers: a TAP has up to 256 queues, and no machine gains by so many.
+const MAX_WORKERS: usize = 64;
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) local: Option<IpAddr>,
     /// The interface to bind to.
     pub(crate) device: Option<String>,
+    pub(crate) workers: WorkerOptions,
     pub(crate) segments: Vec<SegmentOptions>,
 }
 
@@ -103,6 +106,7 @@ impl Config {
         let local = options.local.ok_or_else(|| missing("local"))?;
         let file = File {
             underlay: Underlay { local: unplaced(local), device: None },
+            workers: Workers { count: unplaced(options.workers.unwrap_or(1)), busy_poll: options.busy_poll },
             metrics: None,
             registry: None,
             segment: vec![SegmentTable::from_options(options, tap, vni)],
@@ -178,6 +182,8 @@ fn readable(path: &str) -> String {
 #[serde(deny_unknown_fields)]
 struct File {
     underlay: Underlay,
+    #[serde(default)]
+    workers: Workers,
     metrics: Option<Spanned<IgnoredAny>>,
     registry: Option<Spanned<IgnoredAny>>,
     #[serde(default)]
@@ -189,6 +195,19 @@ struct File {
 struct Underlay {
     local: Spanned<Local>,
     device: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Workers {
+    count: Spanned<usize>,
+    busy_poll: bool,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self { count: unplaced(1), busy_poll: false }
+    }
 }
 
 impl File {
@@ -209,6 +228,12 @@ impl File {
         if let Some(device) = &self.underlay.device {
             check_interface_name(device, "underlay.device")?;
         }
+        let count = *self.workers.count.get_ref();
+        if !(1..=MAX_WORKERS).contains(&count) {
+            let reason = format!("{count} is not a number of workers, which is 1 to {MAX_WORKERS}");
+            return Err(Problem::at(&self.workers.count, "workers.count", reason));
+        }
+        let workers = WorkerOptions { count, busy_poll: self.workers.busy_poll };
         if self.segment.is_empty() {
             return Err(Problem { span: None, key: "segment".into(), reason: "there is no [[segment]]".into() });
         }
@@ -218,7 +243,7 @@ impl File {
         for (index, table) in self.segment.into_iter().enumerate() {
             segments.push(table.check(&format!("segment[{index}]"), &mut family, &mut taken)?);
         }
-        Ok(Config { local, device: self.underlay.device.map(Spanned::into_inner), segments })
+        Ok(Config { local, device: self.underlay.device.map(Spanned::into_inner), workers, segments })
     }
 }
 

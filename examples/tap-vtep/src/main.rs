@@ -6,12 +6,15 @@
 
 mod apply;
 mod cli;
+mod complaints;
 mod config;
 mod control;
 mod demo;
+mod inbound;
 mod interface_watch;
 mod ipam;
 mod netlink;
+mod outbound;
 mod plan;
 mod receive;
 mod run;

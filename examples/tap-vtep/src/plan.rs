@@ -12,11 +12,13 @@ use crate::{
     config::{Config, MAX_MTU, MIN_MTU, SegmentOptions},
     netlink::{Link, Netlink},
     underlay::{SendOptions, Underlay},
+    worker::WorkerOptions,
 };
 
 /// A configuration with everything that the host had to say filled in.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    pub(crate) workers: WorkerOptions,
     pub(crate) underlay: Underlay,
     /// The name of the underlay's interface.
     pub(crate) underlay_interface: String,
@@ -100,8 +102,8 @@ impl Plan {
             let tap_exists = netlink.link(&options.tap)?.is_some();
             segments.push(PlannedSegment { options, tap_exists });
         }
-        let underlay = Underlay { local, interface: Arc::new(AtomicU32::new(link.index)), device: config.device };
-        Ok(Self { underlay, underlay_interface: link.name, underlay_mtu: link.mtu, segments })
+        let underlay = Underlay { local, interface: Arc::new(AtomicU32::new(link.index)), device: config.device, segments: true, merges: true };
+        Ok(Self { workers: config.workers, underlay, underlay_interface: link.name, underlay_mtu: link.mtu, segments })
     }
 }
 

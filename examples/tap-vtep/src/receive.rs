@@ -3,6 +3,7 @@
 
 use std::{
     net::IpAddr,
+    ops::Range,
     os::fd::{AsRawFd, BorrowedFd},
     ptr,
 };
@@ -12,17 +13,17 @@ use rustix::io::Errno;
 
 use crate::underlay::source_address;
 
-/// Datagrams that one call takes at the most.
+/// Messages that one call takes at the most: a datagram each, or as many of one flow as the kernel merged.
 pub(crate) const BATCH: usize = 64;
-/// A whole datagram always fits: over a veth a peer's super-frame may come as one. Pages that nothing was written to cost
-/// nothing.
-const DATAGRAM: usize = 1 << 16;
-/// Room for one control message with an integer.
+/// A whole message always fits: over a veth a peer's super-frame may come as one datagram. Pages that nothing was written
+/// to cost nothing.
+const MESSAGE: usize = 1 << 16;
+/// Room for two control messages with an integer each.
 const CONTROL: usize = 64;
 
 /// The memory of one batch.
 pub(crate) struct ReceiveBatch {
-    buffers: Vec<u8>,
+    memory: Vec<u8>,
     names: Vec<libc::sockaddr_storage>,
     controls: Vec<Control>,
     vectors: Vec<libc::iovec>,
@@ -34,11 +35,25 @@ pub(crate) struct ReceiveBatch {
 #[repr(align(8))]
 struct Control([u8; CONTROL]);
 
-/// One datagram and what its outer header said.
-pub(crate) struct Datagram<'a> {
+/// One datagram or several that the kernel merged, and what their outer headers said: all the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
     pub(crate) source: IpAddr,
     pub(crate) ecn: Ecn,
-    pub(crate) bytes: &'a mut [u8],
+    /// Where its bytes lie in [`ReceiveBatch::memory`].
+    pub(crate) bytes: Range<usize>,
+    /// The length of each datagram; the last may be shorter.
+    segment: usize,
+}
+
+impl Message {
+    /// Where each of its datagrams lies. One without a byte is one, too.
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = Range<usize>> {
+        let Range { start, end } = self.bytes;
+        let count = (end - start).div_ceil(self.segment).max(1);
+        let segment = self.segment;
+        (0..count).map(move |index| start + index * segment..(start + (index + 1) * segment).min(end))
+    }
 }
 
 // SAFETY: the pointers in it lead to its own memory, are set before each call and mean nothing after it.
@@ -49,7 +64,7 @@ impl ReceiveBatch {
         // SAFETY: both are plain bytes and pointers; all zero is a value of them (null pointers with length 0).
         let (name, message) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
         Self {
-            buffers: vec![0; BATCH * DATAGRAM],
+            memory: vec![0; BATCH * MESSAGE],
             names: vec![name; BATCH],
             controls: vec![Control([0; CONTROL]); BATCH],
             vectors: vec![libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; BATCH],
@@ -63,8 +78,8 @@ impl ReceiveBatch {
     ///
     /// `EAGAIN` when there is nothing. Any other error says nothing about the socket's future.
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> Result<usize, Errno> {
-        for (index, buffer) in self.buffers.chunks_exact_mut(DATAGRAM).enumerate() {
-            self.vectors[index] = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: DATAGRAM };
+        for (index, buffer) in self.memory.chunks_exact_mut(MESSAGE).enumerate() {
+            self.vectors[index] = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: MESSAGE };
             let header = &mut self.messages[index].msg_hdr;
             header.msg_name = (&raw mut self.names[index]).cast();
             header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
@@ -87,36 +102,58 @@ impl ReceiveBatch {
         usize::try_from(count).map_err(|_| last_error())
     }
 
-    /// The datagram at this place of the last batch; `None` where it has no address that we know.
-    pub(crate) fn datagram(&mut self, index: usize) -> Option<Datagram<'_>> {
+    /// The message at this place of the last batch; `None` where it has no address that we know.
+    pub(crate) fn message(&self, index: usize) -> Option<Message> {
         let message = &self.messages[index];
         let source = source_address(&self.names[index])?;
-        let ecn = Ecn::from_bits(traffic_class(&message.msg_hdr).unwrap_or(0));
-        let length = (message.msg_len as usize).min(DATAGRAM);
-        let start = index * DATAGRAM;
-        Some(Datagram { source, ecn, bytes: &mut self.buffers[start..start + length] })
+        let ancillary = Ancillary::of(&message.msg_hdr);
+        let length = (message.msg_len as usize).min(MESSAGE);
+        let start = index * MESSAGE;
+        // At least 1: where the kernel merged nothing it says nothing, and a datagram may be empty.
+        let segment = ancillary.segment.unwrap_or(length).max(1);
+        Some(Message { source, ecn: Ecn::from_bits(ancillary.traffic_class), bytes: start..start + length, segment })
+    }
+
+    /// The memory of the batch, in which messages lie.
+    pub(crate) fn memory(&mut self) -> &mut [u8] {
+        &mut self.memory
     }
 }
 
-/// The outer type of service or traffic class.
-fn traffic_class(header: &libc::msghdr) -> Option<u8> {
-    // SAFETY: the kernel filled this header and its ancillary data, which lie in the batch's memory; the macros walk them by
-    // the lengths in them.
-    unsafe {
-        let mut next = libc::CMSG_FIRSTHDR(header);
-        while let Some(control) = next.as_ref() {
-            match (control.cmsg_level, control.cmsg_type) {
-                // IPv4 gives one byte, IPv6 an integer.
-                (libc::IPPROTO_IP, libc::IP_TOS) => return Some(*libc::CMSG_DATA(control)),
-                (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
-                    let class = libc::CMSG_DATA(control).cast::<libc::c_int>().read_unaligned();
-                    return u8::try_from(class).ok();
+/// What the kernel said of a message beside its bytes.
+#[derive(Default)]
+struct Ancillary {
+    /// The outer type of service or traffic class.
+    traffic_class: u8,
+    /// The length of each of the merged datagrams.
+    segment: Option<usize>,
+}
+
+impl Ancillary {
+    fn of(header: &libc::msghdr) -> Self {
+        let mut ancillary = Self::default();
+        // SAFETY: the kernel filled this header and its ancillary data, which lie in the batch's memory; the macros walk them by
+        // the lengths in them.
+        unsafe {
+            let mut next = libc::CMSG_FIRSTHDR(header);
+            while let Some(control) = next.as_ref() {
+                let data = libc::CMSG_DATA(control);
+                match (control.cmsg_level, control.cmsg_type) {
+                    // IPv4 gives one byte, IPv6 and UDP an integer.
+                    (libc::IPPROTO_IP, libc::IP_TOS) => ancillary.traffic_class = *data,
+                    (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
+                        ancillary.traffic_class = data.cast::<libc::c_int>().read_unaligned() as u8;
+                    }
+                    (libc::SOL_UDP, libc::UDP_GRO) => {
+                        ancillary.segment = usize::try_from(data.cast::<libc::c_int>().read_unaligned()).ok();
+                    }
+                    _ => {}
                 }
-                _ => next = libc::CMSG_NXTHDR(header, control),
+                next = libc::CMSG_NXTHDR(header, control);
             }
         }
+        ancillary
     }
-    None
 }
 
 /// What the last system call of this thread failed with.

@@ -31,8 +31,8 @@ use crate::{
     plan::{Plan, PlanError},
     sockets::Sockets,
     state::{Segment, State},
-    tap::Tap,
-    worker::{Command, Event, Remote, Work, Worker},
+    tap::TapQueues,
+    worker::{Command, Event, Remote, Work, Worker, WorkerOptions},
 };
 
 /// How often time passes for the endpoint, and devices are looked at.
@@ -61,6 +61,8 @@ pub(crate) enum RunError {
     TapGone { segment: String, tap: String },
     #[error("underlay.local or underlay.device is another one: that takes a restart")]
     OtherUnderlay,
+    #[error("the [workers] are others: that takes a restart")]
+    OtherWorkers,
     #[error("{0}")]
     System(#[from] io::Error),
 }
@@ -160,38 +162,46 @@ enum Ended {
 /// An endpoint that is served.
 pub(crate) struct Running {
     pub(crate) state: Arc<State>,
-    /// By segment id. A second holder of the worker's files: it asks them for their MAC.
-    pub(crate) taps: BTreeMap<SegmentId, Tap>,
+    /// By segment id. A second holder of the workers' files: it asks them for their MAC.
+    pub(crate) taps: BTreeMap<SegmentId, TapQueues>,
     /// TAPs that are away, and since when.
     pub(crate) away: BTreeMap<SegmentId, Instant>,
     pub(crate) sockets: Sockets,
-    pub(crate) worker: Remote,
-    thread: Option<JoinHandle<()>>,
+    pub(crate) workers: Vec<Remote>,
+    pub(crate) options: WorkerOptions,
+    threads: Vec<JoinHandle<()>>,
     events: UnboundedReceiver<Event>,
     watch: InterfaceWatch,
 }
 
 impl Running {
-    /// An endpoint and its worker, without segments.
+    /// An endpoint and its workers, without segments.
     fn start(plan: &Plan) -> Result<Self, RunError> {
         let origin = Instant::now();
         let mut secret = [0; 16];
         getrandom::fill(&mut secret).map_err(io::Error::other)?;
-        let endpoint = Endpoint::new(EndpointOptions::new(secret));
-        let lane = endpoint.lane().ok_or_else(|| io::Error::other("no data lane is free"))?;
+        let options = plan.workers;
+        let mut endpoint_options = EndpointOptions::new(secret);
+        endpoint_options.lanes = options.count;
+        let endpoint = Endpoint::new(endpoint_options);
         let (sender, events) = unbounded_channel();
-        let underlay = plan.underlay.clone();
-        let worker = Worker::new(Work { lane, underlay, origin, events: sender }).map_err(io::Error::from)?;
-        let remote = worker.remote();
-        let thread = thread::Builder::new().name("worker-0".to_owned()).spawn(move || worker.run())?;
+        let (mut workers, mut threads) = (Vec::new(), Vec::new());
+        for index in 0..options.count {
+            let lane = endpoint.lane().ok_or_else(|| io::Error::other("no data lane is free"))?;
+            let (underlay, events) = (plan.underlay.clone(), sender.clone());
+            let worker = Worker::new(Work { lane, underlay, origin, events, options }).map_err(io::Error::from)?;
+            workers.push(worker.remote());
+            threads.push(thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())?);
+        }
         let watch = InterfaceWatch::new(plan.underlay_interface.clone())?;
         Ok(Self {
             state: Arc::new(State::new(endpoint, plan.underlay.clone(), plan.underlay_mtu, origin)),
             taps: BTreeMap::new(),
             away: BTreeMap::new(),
             sockets: Sockets::default(),
-            worker: remote,
-            thread: Some(thread),
+            workers,
+            options,
+            threads,
             events,
             watch,
         })
@@ -292,12 +302,16 @@ impl Running {
             let Some(segment) = self.segment(id) else { continue };
             let options = segment.plan.options.clone();
             if self.watch.index_of(&options.tap).is_some() {
-                let plan = segment.plan.clone();
-                let opened = spawn_blocking(move || -> Result<Tap, TapProblem> { open_tap(&plan, &Netlink::open()?) });
+                let (plan, workers) = (segment.plan.clone(), self.workers.len());
+                let opened = spawn_blocking(move || -> Result<TapQueues, TapProblem> {
+                    open_tap(&plan, workers, &Netlink::open()?)
+                });
                 // One that is not whole yet, or no TAP, has until the end of the wait.
                 if let Ok(tap) = opened.await.map_err(io::Error::other)? {
                     info!(segment = options.name, tap = options.tap, "the TAP is back");
-                    self.worker.send(Command::ReplaceTap(id, tap.try_clone()?));
+                    for (index, worker) in self.workers.iter().enumerate() {
+                        worker.send(Command::ReplaceTap(id, tap.for_worker(index)?));
+                    }
                     self.taps.insert(id, tap);
                     self.away.remove(&id);
                     continue;
@@ -343,13 +357,15 @@ impl Running {
         }
     }
 
-    /// Ends the worker. TAPs that we made go when the last file closes.
+    /// Ends the workers. TAPs that we made go when the last file closes.
     fn stop(&mut self) {
-        self.worker.send(Command::Stop);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            warn!("the worker had panicked");
+        for worker in &self.workers {
+            worker.send(Command::Stop);
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                warn!("a worker had panicked");
+            }
         }
         self.taps.clear();
     }

@@ -1,35 +1,51 @@
-//! Datagrams out: many by one system call, and an answer to each way in which that fails.
+//! Datagrams out: many by one system call, equal ones as one message that the kernel cuts (`UDP_SEGMENT`), and an answer
+//! to each way in which that fails.
 #![allow(unsafe_code)]
 
 use std::{
     net::SocketAddr,
+    ops::Range,
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     ptr,
 };
 
+use offload::SuperFrame;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
 };
-use socket2::SockAddr;
 use vtep::{DropReason, RemoteId};
 
 use crate::underlay::{DEFAULT_TTL, SenderPool};
 
 /// Datagrams that one batch holds; a frame for more remotes takes several.
 const CAPACITY: usize = 256;
+/// Into how many datagrams the kernel cuts one message at the most: what Linux 4.18 allowed first.
+const SEGMENTS: usize = 64;
+/// The longest message: what fits an IPv4 packet behind its header and that of UDP.
+const MESSAGE: usize = 65_507;
+/// Room for the headers of one frame: Ethernet, four VLAN tags, IP with options or extension headers, TCP with options.
+const HEADERS: usize = 512;
 /// How long a full send buffer is waited for. A wire empties it within this; one that doesn't costs a drop, not the loop.
 const SEND_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
-/// Room for two control messages with an integer each.
-const CONTROL: usize = 64;
+/// Room for three control messages with an integer each.
+const CONTROL: usize = 80;
 
 /// One datagram to be: bytes that stay where they are until the batch has gone.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
     /// Which frame of the worker's it carries.
     pub(crate) frame: usize,
+    /// Where tunnel header and frame lie in the worker's memory.
+    pub(crate) bytes: Range<usize>,
     pub(crate) remote: RemoteId,
-    pub(crate) destination: SockAddr,
+    pub(crate) addressed: Addressed,
+}
+
+/// Where a datagram goes, and what its outer headers say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Addressed {
+    pub(crate) destination: SocketAddr,
     /// Which socket of the pool.
     pub(crate) socket: usize,
     pub(crate) traffic_class: u8,
@@ -43,28 +59,26 @@ pub(crate) type Outcome = Result<(), Errno>;
 pub(crate) struct SendBatch {
     outgoing: Vec<Outgoing>,
     order: Vec<usize>,
-    controls: Vec<Control>,
+    /// How many datagrams each message carries.
+    groups: Vec<usize>,
     vectors: Vec<libc::iovec>,
-    messages: Vec<libc::mmsghdr>,
+    messages: Messages,
+    /// For what has to go one by one.
+    single: Messages,
+    /// The headers of a super-frame's segments.
+    headers: Vec<u8>,
 }
-
-#[derive(Clone, Copy)]
-#[repr(align(8))]
-struct Control([u8; CONTROL]);
-
-// SAFETY: the pointers in it are set before each call and mean nothing after it.
-unsafe impl Send for SendBatch {}
 
 impl SendBatch {
     pub(crate) fn new() -> Self {
-        // SAFETY: plain bytes and pointers; all zero is a value of it (null pointers with length 0).
-        let message = unsafe { std::mem::zeroed() };
         Self {
             outgoing: Vec::with_capacity(CAPACITY),
             order: Vec::with_capacity(CAPACITY),
-            controls: vec![Control([0; CONTROL]); CAPACITY],
-            vectors: vec![libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; CAPACITY],
-            messages: vec![message; CAPACITY],
+            groups: Vec::with_capacity(CAPACITY),
+            vectors: Vec::with_capacity(CAPACITY.max(2 * SEGMENTS)),
+            messages: Messages::new(CAPACITY),
+            single: Messages::new(CAPACITY),
+            headers: vec![0; SEGMENTS * HEADERS],
         }
     }
 
@@ -72,79 +86,312 @@ impl SendBatch {
         self.outgoing.len() == CAPACITY
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.outgoing.is_empty()
+    }
+
     pub(crate) fn push(&mut self, outgoing: Outgoing) {
         debug_assert!(!self.is_full(), "the worker flushes a full batch");
         self.outgoing.push(outgoing);
     }
 
-    /// Sends everything, and tells the outcome of each datagram once. `payload` gives the bytes of a frame, tunnel header first.
-    pub(crate) fn flush<'a>(
+    /// Sends everything, and tells the outcome of each datagram once.
+    ///
+    /// Neighbours of the same length for the same remote go as one message: order within a socket and a remote, and so
+    /// within a flow, stays.
+    pub(crate) fn flush(&mut self, pool: &SenderPool, memory: &[u8], mut outcome: impl FnMut(&Outgoing, Outcome)) {
+        let Self { outgoing, order, groups, vectors, messages, single, .. } = self;
+        order.clear();
+        order.extend(0..outgoing.len());
+        let key = |index: &usize| (outgoing[*index].addressed.socket, outgoing[*index].remote, *index);
+        if !order.is_sorted_by_key(key) {
+            order.sort_unstable_by_key(key);
+        }
+        vectors.clear();
+        vectors.extend(order.iter().map(|index| vector(&memory[outgoing[*index].bytes.clone()])));
+        let mut done = 0;
+        while done < order.len() {
+            let socket = outgoing[order[done]].addressed.socket;
+            let mut end = done;
+            groups.clear();
+            messages.clear();
+            while end < order.len() && outgoing[order[end]].addressed.socket == socket {
+                let first = &outgoing[order[end]];
+                let count = if pool.segments() { equal_ones(outgoing, &order[end..]) } else { 1 };
+                messages.push(&mut vectors[end..end + count], &first.addressed, (count > 1).then_some(first.bytes.len()));
+                groups.push(count);
+                end += count;
+            }
+            let mut system = System(pool.sockets[socket].as_fd());
+            let mut place = done;
+            let mut next_group = groups.iter();
+            send_all(&mut system, messages.ready(), |system, result| {
+                let count = next_group.next().copied().unwrap_or(1);
+                let group = &order[place..place + count];
+                match result {
+                    Err(error) if count > 1 => {
+                        pool.refused(error);
+                        single.clear();
+                        for (index, vector) in group.iter().zip(&mut vectors[place..]) {
+                            single.push(std::slice::from_mut(vector), &outgoing[*index].addressed, None);
+                        }
+                        let mut group = group.iter();
+                        send_all(system, single.ready(), |_, result| {
+                            if let Some(index) = group.next() {
+                                outcome(&outgoing[*index], result);
+                            }
+                        });
+                    }
+                    result => group.iter().for_each(|index| outcome(&outgoing[*index], result)),
+                }
+                place += count;
+            });
+            done = end;
+        }
+        outgoing.clear();
+    }
+
+    /// Cuts a super-frame, and sends the frames to each of these remotes. The batch must be empty: what was pushed before
+    /// goes before.
+    pub(crate) fn send_super_frame(
         &mut self,
         pool: &SenderPool,
-        payload: impl Fn(usize) -> &'a [u8],
-        mut outcome: impl FnMut(&Outgoing, Outcome),
-    ) {
-        // One call for each socket in use; within a socket, and so within a flow, order stays.
-        self.order.clear();
-        self.order.extend(0..self.outgoing.len());
-        let outgoing = &self.outgoing;
-        let key = |index: &usize| (outgoing[*index].socket, *index);
-        if !self.order.is_sorted_by_key(key) {
-            self.order.sort_unstable_by_key(key);
+        super_frame: &SuperFrame,
+        frame: &[u8],
+        tunnel_header: &[u8],
+        destinations: impl Iterator<Item = (RemoteId, Addressed)> + Clone,
+        mut sent_to: impl FnMut(RemoteId, u32),
+    ) -> SentSuperFrame {
+        debug_assert!(self.is_empty(), "what came before goes before");
+        let header = tunnel_header.len() + super_frame.header_len();
+        let mut sent = SentSuperFrame::default();
+        if header > HEADERS {
+            sent.failure = Some(Errno::MSGSIZE);
+            return sent;
         }
-        let mut done = 0;
-        while done < self.order.len() {
-            let socket = self.outgoing[self.order[done]].socket;
-            let run = self.order[done..].iter().take_while(|index| self.outgoing[**index].socket == socket).count();
-            for place in 0..run {
-                let outgoing = &self.outgoing[self.order[done + place]];
-                let bytes = payload(outgoing.frame);
-                self.vectors[place] = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-                let header = &mut self.messages[place].msg_hdr;
-                header.msg_name = outgoing.destination.as_ptr().cast_mut().cast();
-                header.msg_namelen = outgoing.destination.len();
-                header.msg_iov = &raw mut self.vectors[place];
-                header.msg_iovlen = 1;
-                header.msg_flags = 0;
-                write_control(header, &mut self.controls[place], outgoing);
+        let datagram = tunnel_header.len() + super_frame.largest_frame();
+        let chunk = (MESSAGE / datagram).clamp(1, SEGMENTS);
+        let Self { vectors, messages, single, headers, .. } = self;
+        let mut next = 0;
+        while next < super_frame.segments() {
+            let count = chunk.min(super_frame.segments() - next);
+            vectors.clear();
+            let mut bytes = 0;
+            for (index, place) in headers.chunks_exact_mut(HEADERS).take(count).enumerate() {
+                let (tunnel, inner) = place[..header].split_at_mut(tunnel_header.len());
+                tunnel.copy_from_slice(tunnel_header);
+                let payload = &frame[super_frame.write_segment(frame, next + index, inner)];
+                bytes += super_frame.header_len() + payload.len();
+                vectors.extend([vector(&place[..header]), vector(payload)]);
             }
-            let (order, outgoing) = (&self.order[done..], &self.outgoing);
-            send_all(&mut System(pool.sockets[socket].as_fd()), &mut self.messages[..run], |place, result| {
-                outcome(&outgoing[order[place]], result);
-            });
-            done += run;
+            // Which of the segments have reached at least one remote.
+            let mut reached = 0_u64;
+            for (remote, addressed) in destinations.clone() {
+                let mut system = System(pool.sockets[addressed.socket].as_fd());
+                let mut is_done = false;
+                if pool.segments() {
+                    messages.clear();
+                    messages.push(vectors, &addressed, (count > 1).then_some(datagram));
+                    send_all(&mut system, messages.ready(), |_, result| match result {
+                        Ok(()) => is_done = true,
+                        Err(error) if count > 1 => pool.refused(error),
+                        Err(error) => sent.failure = Some(error),
+                    });
+                    if is_done {
+                        reached = u64::MAX;
+                        sent_to(remote, count as u32);
+                    }
+                }
+                if !is_done && (count > 1 || !pool.segments()) {
+                    single.clear();
+                    for pair in vectors.chunks_exact_mut(2) {
+                        single.push(pair, &addressed, None);
+                    }
+                    let mut bit = 1;
+                    send_all(&mut system, single.ready(), |_, result| {
+                        match result {
+                            Ok(()) => {
+                                reached |= bit;
+                                sent_to(remote, 1);
+                            }
+                            Err(error) => sent.failure = Some(error),
+                        }
+                        bit <<= 1;
+                    });
+                }
+            }
+            if reached == u64::MAX {
+                sent.frames += count as u32;
+                sent.bytes += bytes;
+            } else {
+                for (index, pair) in vectors.chunks_exact(2).enumerate().filter(|(index, _)| reached >> index & 1 == 1) {
+                    debug_assert!(index < SEGMENTS);
+                    sent.frames += 1;
+                    sent.bytes += pair[0].iov_len + pair[1].iov_len - tunnel_header.len();
+                }
+            }
+            next += count;
         }
-        self.outgoing.clear();
+        sent
     }
 }
 
-/// Writes what differs from the socket's own type of service and TTL.
-fn write_control(header: &mut libc::msghdr, control: &mut Control, outgoing: &Outgoing) {
-    header.msg_control = control.0.as_mut_ptr().cast();
-    header.msg_controllen = CONTROL as _;
-    let (level, class, hops) = if outgoing.destination.is_ipv6() {
+/// What became of a super-frame.
+#[derive(Debug, Default)]
+pub(crate) struct SentSuperFrame {
+    /// Of its frames, how many reached at least one remote.
+    pub(crate) frames: u32,
+    /// Their bytes, without tunnel headers.
+    pub(crate) bytes: usize,
+    /// Why others did not.
+    pub(crate) failure: Option<Errno>,
+}
+
+/// How many datagrams from the first on can go as one message: to the same remote with the same outer headers, of equal
+/// length but for the last, which may be shorter.
+fn equal_ones(outgoing: &[Outgoing], order: &[usize]) -> usize {
+    let first = &outgoing[order[0]];
+    let length = first.bytes.len();
+    if length == 0 {
+        return 1;
+    }
+    let most = (MESSAGE / length).clamp(1, SEGMENTS);
+    let mut count = 1;
+    while count < most.min(order.len()) {
+        let next = &outgoing[order[count]];
+        if next.addressed != first.addressed || next.bytes.len() > length || next.bytes.is_empty() {
+            break;
+        }
+        count += 1;
+        if next.bytes.len() < length {
+            break;
+        }
+    }
+    count
+}
+
+fn vector(bytes: &[u8]) -> libc::iovec {
+    libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
+}
+
+/// Messages for one `sendmmsg`, and the memory that they point to.
+struct Messages {
+    count: usize,
+    names: Vec<Name>,
+    controls: Vec<Control>,
+    headers: Vec<libc::mmsghdr>,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+union Name {
+    v4: libc::sockaddr_in,
+    v6: libc::sockaddr_in6,
+}
+
+#[derive(Clone, Copy)]
+#[repr(align(8))]
+struct Control([u8; CONTROL]);
+
+// SAFETY: the pointers in both are set before each call and mean nothing after it.
+unsafe impl Send for SendBatch {}
+
+impl Messages {
+    fn new(capacity: usize) -> Self {
+        // SAFETY: plain bytes and pointers; all zero is a value of both (null pointers with length 0).
+        let (name, header) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+        Self {
+            count: 0,
+            names: vec![name; capacity],
+            controls: vec![Control([0; CONTROL]); capacity],
+            headers: vec![header; capacity],
+        }
+    }
+
+    fn clear(&mut self) {
+        self.count = 0;
+    }
+
+    /// Adds a message of these bytes; with `segment`, the kernel cuts it into datagrams of that length.
+    fn push(&mut self, vectors: &mut [libc::iovec], addressed: &Addressed, segment: Option<usize>) {
+        let header = &mut self.headers[self.count].msg_hdr;
+        header.msg_namelen = self.names[self.count].write(&addressed.destination);
+        header.msg_name = (&raw mut self.names[self.count]).cast();
+        header.msg_iov = vectors.as_mut_ptr();
+        header.msg_iovlen = vectors.len() as _;
+        header.msg_flags = 0;
+        write_control(header, &mut self.controls[self.count], addressed, segment);
+        self.count += 1;
+    }
+
+    fn ready(&mut self) -> &mut [libc::mmsghdr] {
+        &mut self.headers[..self.count]
+    }
+}
+
+impl Name {
+    /// Becomes this address: its length.
+    fn write(&mut self, address: &SocketAddr) -> libc::socklen_t {
+        match address {
+            SocketAddr::V4(address) => {
+                self.v4 = libc::sockaddr_in {
+                    sin_family: libc::AF_INET as _,
+                    sin_port: address.port().to_be(),
+                    sin_addr: libc::in_addr { s_addr: address.ip().to_bits().to_be() },
+                    sin_zero: [0; 8],
+                };
+                size_of::<libc::sockaddr_in>() as _
+            }
+            SocketAddr::V6(address) => {
+                self.v6 = libc::sockaddr_in6 {
+                    sin6_family: libc::AF_INET6 as _,
+                    sin6_port: address.port().to_be(),
+                    sin6_flowinfo: address.flowinfo(),
+                    sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
+                    sin6_scope_id: address.scope_id(),
+                };
+                size_of::<libc::sockaddr_in6>() as _
+            }
+        }
+    }
+}
+
+/// Writes what differs from the socket's own type of service and TTL, and where the kernel is to cut.
+fn write_control(header: &mut libc::msghdr, control: &mut Control, addressed: &Addressed, segment: Option<usize>) {
+    let (level, class, hops) = if addressed.destination.is_ipv6() {
         (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, libc::IPV6_HOPLIMIT)
     } else {
         (libc::IPPROTO_IP, libc::IP_TOS, libc::IP_TTL)
     };
+    header.msg_control = control.0.as_mut_ptr().cast();
+    header.msg_controllen = CONTROL as _;
     let mut used = 0;
-    let wanted = [
-        (class, outgoing.traffic_class, outgoing.traffic_class != 0),
-        (hops, outgoing.ttl, outgoing.ttl != DEFAULT_TTL),
-    ];
-    // SAFETY: `CONTROL` bytes, aligned, hold two control messages of an integer each (`CMSG_SPACE(4)` is 24); the pointers
-    // stay within them.
+    // SAFETY: `CONTROL` bytes, aligned, hold three control messages of an integer each (`CMSG_SPACE(4)` is 24); the
+    // pointers stay within them.
     unsafe {
         let mut next = libc::CMSG_FIRSTHDR(header);
-        for (kind, value, is_needed) in wanted {
-            if is_needed && let Some(message) = next.as_mut() {
+        let mut add = |level, kind, value: libc::c_int, size: usize| {
+            if let Some(message) = next.as_mut() {
                 message.cmsg_level = level;
                 message.cmsg_type = kind;
-                message.cmsg_len = libc::CMSG_LEN(size_of::<libc::c_int>() as u32) as _;
-                libc::CMSG_DATA(message).cast::<libc::c_int>().write_unaligned(value.into());
-                used += libc::CMSG_SPACE(size_of::<libc::c_int>() as u32) as usize;
+                message.cmsg_len = libc::CMSG_LEN(size as u32) as _;
+                // On a little-endian machine the low bytes are the first, on any other the value must be of that size.
+                match size {
+                    2 => libc::CMSG_DATA(message).cast::<u16>().write_unaligned(value as u16),
+                    _ => libc::CMSG_DATA(message).cast::<libc::c_int>().write_unaligned(value),
+                }
+                used += libc::CMSG_SPACE(size as u32) as usize;
                 next = libc::CMSG_NXTHDR(header, message);
             }
+        };
+        if addressed.traffic_class != 0 {
+            add(level, class, addressed.traffic_class.into(), size_of::<libc::c_int>());
+        }
+        if addressed.ttl != DEFAULT_TTL {
+            add(level, hops, addressed.ttl.into(), size_of::<libc::c_int>());
+        }
+        if let Some(segment) = segment {
+            add(libc::SOL_UDP, libc::UDP_SEGMENT, segment as libc::c_int, size_of::<u16>());
         }
     }
     header.msg_controllen = used as _;
@@ -182,12 +429,12 @@ impl Sender for System<'_> {
     }
 }
 
-/// Sends all messages, each of them or an error for it.
+/// Sends all messages, each of them or an error for it, and tells the outcome of one after the other.
 ///
 /// An error is said of the first message that has not gone, and may belong to an earlier one (an ICMP answer that arrived
 /// meanwhile): so each message is tried twice, after a moment where the buffer was full. Then the next one has its turn:
 /// no error of one costs another.
-fn send_all(system: &mut impl Sender, messages: &mut [libc::mmsghdr], mut outcome: impl FnMut(usize, Outcome)) {
+fn send_all<S: Sender>(system: &mut S, messages: &mut [libc::mmsghdr], mut outcome: impl FnMut(&mut S, Outcome)) {
     let mut next = 0;
     let mut is_second_try = false;
     // One wait in vain is enough for a batch.
@@ -196,8 +443,8 @@ fn send_all(system: &mut impl Sender, messages: &mut [libc::mmsghdr], mut outcom
         match system.send(&mut messages[next..]) {
             Ok(count) => {
                 // `sendmmsg` may send fewer than asked; it never sends none.
-                for place in next..(next + count.max(1)).min(messages.len()) {
-                    outcome(place, Ok(()));
+                for _ in next..(next + count.max(1)).min(messages.len()) {
+                    outcome(system, Ok(()));
                 }
                 next += count.max(1);
                 is_second_try = false;
@@ -210,7 +457,7 @@ fn send_all(system: &mut impl Sender, messages: &mut [libc::mmsghdr], mut outcom
                 is_second_try = true;
             }
             Err(error) => {
-                outcome(next, Err(error));
+                outcome(system, Err(error));
                 next += 1;
                 is_second_try = false;
             }
@@ -221,11 +468,6 @@ fn send_all(system: &mut impl Sender, messages: &mut [libc::mmsghdr], mut outcom
 /// Under which reason a datagram that was not sent is counted.
 pub(crate) fn drop_reason(error: Errno) -> DropReason {
     if error == Errno::MSGSIZE { DropReason::TooBig } else { DropReason::Socket }
-}
-
-/// A destination for [`Outgoing`].
-pub(crate) fn socket_address(destination: SocketAddr) -> SockAddr {
-    SockAddr::from(destination)
 }
 
 #[cfg(test)]
@@ -264,11 +506,10 @@ mod tests {
     fn send_five(script: &mut Script) -> Vec<Outcome> {
         // SAFETY: all zero is a value of it, and the script does not look inside.
         let mut messages: Vec<libc::mmsghdr> = (0..5).map(|_| unsafe { std::mem::zeroed() }).collect();
-        let mut outcomes = vec![None; 5];
-        send_all(script, &mut messages, |place, outcome| {
-            assert!(outcomes[place].replace(outcome).is_none(), "told twice");
-        });
-        outcomes.into_iter().map(|outcome| outcome.expect("told once")).collect()
+        let mut outcomes = Vec::new();
+        send_all(script, &mut messages, |_, outcome| outcomes.push(outcome));
+        assert_eq!(outcomes.len(), 5, "each told once");
+        outcomes
     }
 
     #[test]

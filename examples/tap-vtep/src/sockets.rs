@@ -20,7 +20,12 @@ pub(crate) struct Sockets {
 
 impl Sockets {
     /// What these segments need: of the sockets that there are those, and new ones for the rest.
-    pub(crate) fn for_segments(&self, underlay: &Underlay, segments: &[PlannedSegment]) -> Result<Self, RunError> {
+    pub(crate) fn for_segments(
+        &self,
+        underlay: &Underlay,
+        workers: usize,
+        segments: &[PlannedSegment],
+    ) -> Result<Self, RunError> {
         let mut sockets = Self::default();
         for segment in segments {
             let options = &segment.options;
@@ -31,11 +36,12 @@ impl Sockets {
                 if sockets.receivers.iter().any(|receiver| is_it(&receiver)) {
                     continue;
                 }
-                let receiver = match self.receivers.iter().find(is_it) {
-                    Some(receiver) => Arc::clone(receiver),
-                    None => Arc::new(open_receiver(underlay, port, group)?),
-                };
-                sockets.receivers.push(receiver);
+                let mut there = self.receivers.iter().filter(is_it).cloned().peekable();
+                if there.peek().is_some() {
+                    sockets.receivers.extend(there);
+                } else {
+                    sockets.receivers.extend(open_receivers(underlay, workers, port, group)?.into_iter().map(Arc::new));
+                }
             }
             let wanted = segment.send_options();
             if sockets.pool_for(segment).is_some() {
@@ -74,12 +80,24 @@ impl Sockets {
     }
 }
 
-fn open_receiver(underlay: &Underlay, port: u16, group: Option<IpAddr>) -> Result<Receiver, RunError> {
-    let socket = match group {
-        None => underlay.receiver(port),
-        Some(group) => underlay.group_receiver(group, port),
+/// A socket for each worker; the kernel spreads flows over them. For a group one: each would get a copy of everything.
+fn open_receivers(
+    underlay: &Underlay,
+    workers: usize,
+    port: u16,
+    group: Option<IpAddr>,
+) -> Result<Vec<Receiver>, RunError> {
+    let open = || match group {
+        None if workers > 1 => {
+            // Sockets that share a port can be joined by another program's: first see that it is free.
+            drop(underlay.receiver(port, false)?);
+            (0..workers).map(|_| underlay.receiver(port, true)).collect()
+        }
+        None => Ok(vec![underlay.receiver(port, false)?]),
+        Some(group) => Ok(vec![underlay.group_receiver(group, port)?]),
     };
-    let socket = socket.map_err(|error| RunError::Listen {
+    let opened: io::Result<Vec<_>> = open();
+    let sockets = opened.map_err(|error| RunError::Listen {
         address: group.unwrap_or(underlay.local),
         port,
         reason: match Errno::from_io_error(&error) {
@@ -87,5 +105,6 @@ fn open_receiver(underlay: &Underlay, port: u16, group: Option<IpAddr>) -> Resul
             _ => error.to_string(),
         },
     })?;
-    Ok(Receiver { socket, port, group })
+    let receiver = |(worker, socket)| Receiver { socket, port, group, worker };
+    Ok(sockets.into_iter().enumerate().map(receiver).collect())
 }

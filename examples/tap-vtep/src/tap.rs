@@ -3,42 +3,58 @@
 
 use std::{
     io, mem,
+    ops::Range,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
+use offload::{Piece, VirtioNetHeader};
 use overlay_types::MacAddr;
 use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
 };
 
-/// A file that is one queue of a TAP device. Closing it removes the device, unless the device is persistent.
+/// The most that a read brings: a virtio-net header and a super-frame.
+pub(crate) const READ_MAX: usize = VirtioNetHeader::LEN + (1 << 16);
+/// The most pieces of a frame that is written: a virtio-net header, a header, and the payloads of a merged run.
+const PIECES: usize = 2 + 128;
+
+/// A file that is one queue of a TAP device. Closing the last one removes the device, unless the device is persistent.
+///
+/// Each frame has a virtio-net header before it, in either direction: what of its checksum and of its cutting to size is
+/// still to be done.
 #[derive(Debug)]
-pub(crate) struct Tap(OwnedFd);
+pub(crate) struct Tap {
+    file: OwnedFd,
+    /// Whether this holder reads from it; else another one does.
+    pub(crate) reads: bool,
+}
 
 impl Tap {
-    /// Makes a TAP device, or attaches to one that exists. Reads and writes don't wait.
+    /// Makes a TAP device, or attaches to one that exists. Reads and writes don't wait. With `many_queues` it can be opened
+    /// several times, for as many queues.
     ///
     /// # Errors
     ///
     /// `ENOENT`, `EACCES`: no `/dev/net/tun`, or not for us. `EPERM`: `CAP_NET_ADMIN` is missing. `EINVAL`: an interface of
     /// this name exists and is no TAP. `EBUSY`: another program holds it.
-    pub(crate) fn open(name: &str) -> io::Result<Self> {
+    fn open(name: &str, many_queues: bool) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::open("/dev/net/tun", flags, Mode::empty())?;
-        match set_interface(&file, name, 0) {
+        match set_interface(&file, name, if many_queues { libc::IFF_MULTI_QUEUE } else { 0 }) {
             // One that was made with several queues wants to hear that.
-            Err(Errno::INVAL) => set_interface(&file, name, libc::IFF_MULTI_QUEUE)?,
+            Err(Errno::INVAL) if !many_queues => set_interface(&file, name, libc::IFF_MULTI_QUEUE)?,
             result => result?,
         }
-        Ok(Self(file))
+        take_super_frames(&file)?;
+        Ok(Self { file, reads: true })
     }
 
     /// The device's MAC address now, wherever it has been moved to.
-    pub(crate) fn mac(&self) -> io::Result<MacAddr> {
+    fn mac(&self) -> io::Result<MacAddr> {
         let mut request = empty_request();
         // SAFETY: SIOCGIFHWADDR writes within the `ifreq` that it is given, which outlives the call.
-        let status = unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SIOCGIFHWADDR as _, &raw mut request) };
+        let status = unsafe { libc::ioctl(self.file.as_raw_fd(), libc::SIOCGIFHWADDR as _, &raw mut request) };
         if status < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -52,30 +68,116 @@ impl Tap {
     }
 
     /// The same file for a second holder.
-    pub(crate) fn try_clone(&self) -> io::Result<Self> {
-        self.0.try_clone().map(Self)
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { file: self.file.try_clone()?, reads: self.reads })
     }
 
     /// A file that can be read and written in a TAP's stead.
     #[cfg(test)]
     pub(crate) fn from_fd(file: OwnedFd) -> Self {
-        Self(file)
+        Self { file, reads: true }
     }
 
-    /// Reads one frame, from its Ethernet header on.
+    /// Reads one frame, its virtio-net header first: how many bytes.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> rustix::io::Result<usize> {
-        rustix::io::read(&self.0, buffer)
+        rustix::io::read(&self.file, buffer)
+    }
+}
+
+/// A TAP device by as many queues as there are workers, or by one where it has no more.
+#[derive(Debug)]
+pub(crate) struct TapQueues(Vec<Tap>);
+
+impl TapQueues {
+    /// Opens that many queues; one where the device exists and was made for one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tap::open`].
+    pub(crate) fn open(name: &str, count: usize) -> io::Result<Self> {
+        if count > 1 {
+            match (0..count).map(|_| Tap::open(name, true)).collect() {
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+                queues => return queues.map(Self),
+            }
+        }
+        Tap::open(name, false).map(|tap| Self(vec![tap]))
     }
 
-    /// Writes one frame.
-    pub(crate) fn write(&self, frame: &[u8]) -> rustix::io::Result<()> {
-        rustix::io::write(&self.0, frame).map(drop)
+    /// Further holders of the same files: one for each queue.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        self.0.iter().map(Tap::try_clone).collect::<io::Result<_>>().map(Self)
     }
+
+    /// The device's MAC address now, wherever it has been moved to.
+    pub(crate) fn mac(&self) -> io::Result<MacAddr> {
+        self.0[0].mac()
+    }
+
+    /// A further holder for this worker: of its queue, or of the first one, to write to, where there are fewer.
+    pub(crate) fn for_worker(&self, worker: usize) -> io::Result<Tap> {
+        match self.0.get(worker) {
+            Some(queue) => queue.try_clone(),
+            None => Ok(Tap { reads: false, ..self.0[0].try_clone()? }),
+        }
+    }
+}
+
+/// Memory for gathering what is written at once.
+pub(crate) struct TapWriter(Vec<libc::iovec>);
+
+// SAFETY: the pointers in it are set before each call and mean nothing after it.
+unsafe impl Send for TapWriter {}
+
+impl TapWriter {
+    pub(crate) fn new() -> Self {
+        Self(Vec::with_capacity(PIECES))
+    }
+
+    /// Writes one frame: `header`, and behind it pieces of `memory`. Again where a signal came between.
+    pub(crate) fn write(
+        &mut self,
+        tap: &Tap,
+        virtio: VirtioNetHeader,
+        header: &[u8],
+        memory: &[u8],
+        pieces: &[Piece],
+    ) -> rustix::io::Result<()> {
+        let virtio = virtio.to_bytes();
+        self.0.clear();
+        self.0.push(vector(&virtio));
+        if !header.is_empty() {
+            self.0.push(vector(header));
+        }
+        // A run never has more; were it so, the frame would be short and the device refuse it.
+        self.0.extend(pieces.iter().take(PIECES - 2).map(|piece| vector(&memory[piece.range()])));
+        loop {
+            // SAFETY: each vector describes memory that lives and does not change until the call is back.
+            let count =
+                unsafe { libc::writev(tap.file.as_raw_fd(), self.0.as_ptr(), self.0.len() as libc::c_int) };
+            if count >= 0 {
+                return Ok(());
+            }
+            match crate::receive::last_error() {
+                Errno::INTR => {}
+                error => return Err(error),
+            }
+        }
+    }
+
+    /// Writes one frame as it lies in `memory`.
+    pub(crate) fn write_whole(&mut self, tap: &Tap, memory: &[u8], frame: Range<usize>) -> rustix::io::Result<()> {
+        self.write(tap, VirtioNetHeader::new(), &memory[frame], memory, &[])
+    }
+}
+
+fn vector(bytes: &[u8]) -> libc::iovec {
+    libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
 }
 
 impl AsFd for Tap {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.file.as_fd()
     }
 }
 
@@ -84,13 +186,37 @@ fn empty_request() -> libc::ifreq {
     unsafe { mem::zeroed() }
 }
 
+/// Has the host's stack leave checksums and cutting to us, as far as this kernel can: UDP segmentation came with Linux 6.2.
+fn take_super_frames(file: &OwnedFd) -> rustix::io::Result<()> {
+    let (little_endian, header): (libc::c_int, libc::c_int) = (1, VirtioNetHeader::LEN as libc::c_int);
+    // SAFETY: both requests read an integer, which outlives the call.
+    let status = unsafe {
+        libc::ioctl(file.as_raw_fd(), libc::TUNSETVNETLE as _, &raw const little_endian)
+            | libc::ioctl(file.as_raw_fd(), libc::TUNSETVNETHDRSZ as _, &raw const header)
+    };
+    if status < 0 {
+        return Err(crate::receive::last_error());
+    }
+    let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+    let mut result = Ok(());
+    for offloads in [tcp | libc::TUN_F_USO4 | libc::TUN_F_USO6, tcp, libc::TUN_F_CSUM, 0] {
+        // SAFETY: the request takes its argument as a number.
+        let status = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD as _, libc::c_ulong::from(offloads)) };
+        result = if status < 0 { Err(crate::receive::last_error()) } else { Ok(()) };
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
 fn set_interface(file: &OwnedFd, name: &str, more_flags: i32) -> rustix::io::Result<()> {
     let mut request = empty_request();
     // The configuration has checked that it fits, with a zero behind it.
     for (place, byte) in request.ifr_name[..libc::IFNAMSIZ - 1].iter_mut().zip(name.bytes()) {
         *place = byte.cast_signed();
     }
-    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | more_flags) as i16;
+    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | more_flags) as i16;
     // SAFETY: TUNSETIFF reads and writes within the `ifreq` that it is given, which outlives the call.
     let status = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) };
     if status < 0 { Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)) } else { Ok(()) }

@@ -9,9 +9,12 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
+
+use rustix::io::Errno;
+use tracing::warn;
 
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
@@ -31,6 +34,20 @@ pub(crate) struct Underlay {
     pub(crate) interface: Arc<AtomicU32>,
     /// The interface that sockets are bound to, if they are.
     pub(crate) device: Option<String>,
+    /// Whether the kernel cuts what is sent into datagrams (`UDP_SEGMENT`).
+    pub(crate) segments: bool,
+    /// Whether the kernel merges what is received (`UDP_GRO`).
+    pub(crate) merges: bool,
+}
+
+/// With whom a socket shares its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Share {
+    Alone,
+    /// Other listeners to a group, each of which gets everything.
+    Group,
+    /// Sockets of other workers: each gets some flows (`SO_REUSEPORT`).
+    Port,
 }
 
 impl Underlay {
@@ -38,13 +55,17 @@ impl Underlay {
         self.interface.load(Ordering::Relaxed)
     }
 
-    fn socket(&self, address: SocketAddr, reuse: bool) -> io::Result<Socket> {
+    fn socket(&self, address: SocketAddr, share: Share) -> io::Result<Socket> {
         let socket =
             Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
-        socket.set_reuse_address(reuse)?;
+        match share {
+            Share::Alone => {}
+            Share::Group => socket.set_reuse_address(true)?,
+            Share::Port => socket.set_reuse_port(true)?,
+        }
         if let Some(device) = &self.device {
             socket.bind_device(Some(device.as_bytes()))?;
         }
@@ -52,18 +73,19 @@ impl Underlay {
         Ok(socket)
     }
 
-    /// The socket that receives what is sent to our address.
-    pub(crate) fn receiver(&self, port: u16) -> io::Result<Socket> {
-        let socket = self.socket(self.socket_address(self.local, port), false)?;
-        receive_options(&socket, self.local.is_ipv6())?;
+    /// A socket that receives what is sent to our address; with `shared`, its part of that.
+    pub(crate) fn receiver(&self, port: u16, shared: bool) -> io::Result<Socket> {
+        let share = if shared { Share::Port } else { Share::Alone };
+        let socket = self.socket(self.socket_address(self.local, port), share)?;
+        self.receive_options(&socket)?;
         Ok(socket)
     }
 
     /// A socket that receives what is sent to a multicast group, and nothing else.
     pub(crate) fn group_receiver(&self, group: IpAddr, port: u16) -> io::Result<Socket> {
         // Another endpoint of this host may listen to the group, too.
-        let socket = self.socket(self.socket_address(group, port), true)?;
-        receive_options(&socket, group.is_ipv6())?;
+        let socket = self.socket(self.socket_address(group, port), Share::Group)?;
+        self.receive_options(&socket)?;
         match group {
             IpAddr::V4(_) => set(&socket, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, 0)?,
             IpAddr::V6(_) => set(&socket, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_ALL, 0)?,
@@ -108,6 +130,18 @@ impl Underlay {
         }
     }
 
+    fn receive_options(&self, socket: &Socket) -> io::Result<()> {
+        force_buffer(socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF)?;
+        if self.merges {
+            set(socket, libc::SOL_UDP, libc::UDP_GRO, 1_i32)?;
+        }
+        if self.local.is_ipv6() {
+            set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)
+        } else {
+            set(socket, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)
+        }
+    }
+
     /// The same address as a socket takes it; a link-local one is on the underlay's interface.
     pub(crate) fn socket_address(&self, address: IpAddr, port: u16) -> SocketAddr {
         match address {
@@ -117,15 +151,6 @@ impl Underlay {
             }
             address => SocketAddr::new(address, port),
         }
-    }
-}
-
-fn receive_options(socket: &Socket, is_ipv6: bool) -> io::Result<()> {
-    force_buffer(socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF)?;
-    if is_ipv6 {
-        set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)
-    } else {
-        set(socket, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)
     }
 }
 
@@ -142,6 +167,8 @@ pub(crate) struct SendOptions {
 pub(crate) struct SenderPool {
     pub(crate) options: SendOptions,
     pub(crate) sockets: Vec<Socket>,
+    /// Whether the kernel cuts messages into datagrams. It wants to make the checksums, too.
+    segments: AtomicBool,
 }
 
 impl SenderPool {
@@ -171,7 +198,22 @@ impl SenderPool {
         }
         match error {
             Some(error) if sockets.is_empty() => Err(error),
-            _ => Ok(Self { options, sockets }),
+            _ => {
+                let segments = AtomicBool::new(options.udp_checksum && underlay.segments);
+                Ok(Self { options, sockets, segments })
+            }
+        }
+    }
+
+    /// Whether a message may carry several datagrams.
+    pub(crate) fn segments(&self) -> bool {
+        self.segments.load(Ordering::Relaxed)
+    }
+
+    /// Hears that a message of several datagrams was refused: where the interface cannot do it at all, there will be no more.
+    pub(crate) fn refused(&self, error: Errno) {
+        if matches!(error, Errno::IO | Errno::NOPROTOOPT | Errno::OPNOTSUPP) && self.segments.swap(false, Ordering::Relaxed) {
+            warn!(%error, "the underlay does not take several datagrams at once; they go one by one from now on");
         }
     }
 
@@ -185,7 +227,7 @@ impl SenderPool {
 }
 
 fn sender(underlay: &Underlay, options: &SendOptions, port: u16) -> io::Result<Socket> {
-    let socket = underlay.socket(underlay.socket_address(underlay.local, port), false)?;
+    let socket = underlay.socket(underlay.socket_address(underlay.local, port), Share::Alone)?;
     // Nobody answers to this port: whatever comes is dropped at once (`ret #0`).
     socket.attach_filter(&[SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0)])?;
     force_buffer(&socket, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)?;
@@ -231,6 +273,8 @@ pub(crate) struct Receiver {
     pub(crate) port: u16,
     /// The group that it belongs to, if it is one for a group.
     pub(crate) group: Option<IpAddr>,
+    /// Which worker it is for.
+    pub(crate) worker: usize,
 }
 
 impl AsFd for Receiver {

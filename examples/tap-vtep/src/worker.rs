@@ -2,34 +2,23 @@
 //! peer's sake.
 
 use std::{
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use rustix::{
-    event::{EventfdFlags, epoll, eventfd},
-    io::Errno,
-};
+use rustix::event::{EventfdFlags, epoll, eventfd};
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 use tracing::warn;
-use vtep::{DataLane, DropReason, Encapsulation, Received, SegmentId, TapVerdict, UnderlayVerdict};
+use vtep::{DataLane, SegmentId};
 
 use crate::{
-    receive::ReceiveBatch,
-    send::{self, Outgoing, SendBatch, drop_reason},
+    complaints::Complaints,
+    inbound::{Destination, Inbound},
+    outbound::{Outbound, TapGone, Way},
     tap::Tap,
     underlay::{Receiver, SenderPool, Underlay},
 };
-
-/// Frames that are read from a TAP before they are sent.
-const BATCH: usize = 64;
-/// The largest frame that a TAP can bring.
-const FRAME: usize = 1 << 16;
-/// Room before a frame for its tunnel header.
-const HEADROOM: usize = 8;
-/// The same complaint is not made again for this long.
-const QUIET: Duration = Duration::from_secs(60);
 
 const WAKE: u64 = u64::MAX;
 const FIRST_RECEIVER: u64 = 1 << 32;
@@ -80,6 +69,15 @@ struct Port {
     pool: Arc<SenderPool>,
 }
 
+/// How many workers there are, and how they wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WorkerOptions {
+    /// How many, each with a queue of each TAP and a receiving socket for each port.
+    pub(crate) count: usize,
+    /// Whether they look for work without end rather than sleep.
+    pub(crate) busy_poll: bool,
+}
+
 /// What a worker serves.
 pub(crate) struct Work {
     pub(crate) lane: DataLane,
@@ -87,6 +85,7 @@ pub(crate) struct Work {
     /// Where `now` counts from.
     pub(crate) origin: Instant,
     pub(crate) events: UnboundedSender<Event>,
+    pub(crate) options: WorkerOptions,
 }
 
 /// One thread's whole state.
@@ -99,22 +98,12 @@ pub(crate) struct Worker {
     receivers: Vec<Option<Arc<Receiver>>>,
     origin: Instant,
     events: UnboundedSender<Event>,
+    options: WorkerOptions,
     epoll: OwnedFd,
     remote: Remote,
-    frames: Vec<u8>,
-    read: Vec<Read>,
-    outgoing: SendBatch,
-    incoming: ReceiveBatch,
+    outbound: Outbound,
+    inbound: Inbound,
     complaints: Complaints,
-}
-
-/// One frame of a batch from a TAP.
-#[derive(Clone, Copy)]
-struct Read {
-    length: usize,
-    flooded: bool,
-    was_sent: bool,
-    failure: Option<DropReason>,
 }
 
 impl Worker {
@@ -129,12 +118,11 @@ impl Worker {
             receivers: Vec::new(),
             origin: work.origin,
             events: work.events,
+            options: work.options,
             epoll,
             remote: Remote { commands: Arc::default(), wake: Arc::new(wake) },
-            frames: vec![0; BATCH * (HEADROOM + FRAME)],
-            read: Vec::with_capacity(BATCH),
-            outgoing: SendBatch::new(),
-            incoming: ReceiveBatch::new(),
+            outbound: Outbound::new(),
+            inbound: Inbound::new(),
             complaints: Complaints::default(),
         })
     }
@@ -215,7 +203,9 @@ impl Worker {
 
     fn replace_tap(&mut self, segment: SegmentId, tap: Tap) {
         let data = epoll::EventData::new_u64(segment.get().into());
-        let added = epoll::add(&self.epoll, &tap, data, epoll::EventFlags::IN);
+        // That it has died is said in any case.
+        let wanted = if tap.reads { epoll::EventFlags::IN } else { epoll::EventFlags::empty() };
+        let added = epoll::add(&self.epoll, &tap, data, wanted);
         let Some(port) = self.port(segment) else { return };
         port.tap = Some(tap);
         if added.is_err() {
@@ -256,56 +246,11 @@ impl Worker {
 
     /// One batch of frames from a TAP.
     fn serve_tap(&mut self, place: usize) {
-        let now = self.origin.elapsed();
         // It may have been removed since the wait.
         let Some(Some(Port { segment, tap: Some(tap), pool })) = self.ports.get(place) else { return };
         let segment = *segment;
-        self.read.clear();
-        let mut is_gone = false;
-        let mut batch =
-            Batch { outgoing: &mut self.outgoing, pool, lane: &self.lane, complaints: &mut self.complaints, now };
-        for _ in 0..BATCH {
-            let index = self.read.len();
-            let slot = &mut self.frames[slot(index)];
-            let length = match tap.read(&mut slot[HEADROOM..]) {
-                Ok(length) => length,
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) => break,
-                Err(_) => {
-                    is_gone = true;
-                    break;
-                }
-            };
-            let (header, frame) = slot.split_at_mut(HEADROOM);
-            let TapVerdict::Send(encapsulated) = self.lane.from_tap(segment, &frame[..length], now) else { continue };
-            header.copy_from_slice(encapsulated.header());
-            self.read.push(Read { length, flooded: encapsulated.is_flooded(), was_sent: false, failure: None });
-            let socket = pool.choose(encapsulated.source_port());
-            for destination in encapsulated.destinations() {
-                if batch.outgoing.is_full() {
-                    batch.flush(&self.frames, &mut self.read);
-                }
-                batch.outgoing.push(Outgoing {
-                    frame: index,
-                    remote: destination.remote,
-                    destination: send::socket_address(
-                        self.underlay.socket_address(destination.address, destination.port),
-                    ),
-                    socket,
-                    traffic_class: encapsulated.traffic_class,
-                    ttl: encapsulated.ttl,
-                });
-            }
-        }
-        batch.flush(&self.frames, &mut self.read);
-        for read in &self.read {
-            if read.was_sent {
-                self.lane.sent(segment, read.length, read.flooded);
-            } else {
-                self.lane.dropped(Some(segment), read.failure.unwrap_or(DropReason::Socket));
-            }
-        }
-        if is_gone {
+        let way = Way { lane: &self.lane, segment, underlay: &self.underlay, pool, now: self.origin.elapsed() };
+        if self.outbound.serve(tap, way, &mut self.complaints) == Err(TapGone) {
             self.tap_gone(segment);
         }
     }
@@ -313,117 +258,17 @@ impl Worker {
     /// One batch of datagrams from a socket.
     fn serve_receiver(&mut self, index: usize) {
         let Some(Some(receiver)) = self.receivers.get(index) else { return };
-        // Nothing there after all, or an error of something sent earlier: the next datagram is not worse for it.
-        let Ok(count) = self.incoming.receive(receiver.as_fd()) else { return };
-        let now = self.origin.elapsed();
+        let (lane, ports) = (&self.lane, &self.ports);
+        let destination = |place: u32| {
+            let port = ports.get(place as usize)?.as_ref()?;
+            Some(Destination { segment: port.segment, tap: port.tap.as_ref() })
+        };
         let mut gone = None;
-        for index in 0..count {
-            let Some(datagram) = self.incoming.datagram(index) else { continue };
-            let received = Received {
-                encapsulation: Encapsulation::Vxlan,
-                port: receiver.port,
-                source: datagram.source,
-                ecn: datagram.ecn,
-            };
-            let UnderlayVerdict::Deliver { segment, frame } = self.lane.from_underlay(datagram.bytes, received, now)
-            else {
-                continue;
-            };
-            let port = self.ports.get(segment.get() as usize).and_then(Option::as_ref);
-            let Some(tap) = port.and_then(|port| port.tap.as_ref()) else {
-                self.lane.dropped(Some(segment), DropReason::Socket);
-                continue;
-            };
-            match deliver(tap, frame) {
-                Ok(()) => self.lane.delivered(segment, frame.len()),
-                Err(error) => {
-                    self.lane.dropped(Some(segment), DropReason::Socket);
-                    if error == Errno::BADFD {
-                        gone = Some(segment);
-                    } else if self.complaints.is_new(error, now) {
-                        warn!(%error, "the TAP does not take frames; they are counted as drops (socket)");
-                    }
-                }
-            }
-        }
+        let now = self.origin.elapsed();
+        self.inbound.serve(receiver, lane, destination, now, &mut self.complaints, &mut gone);
         if let Some(segment) = gone {
             self.tap_gone(segment);
         }
-    }
-}
-
-/// Writes a frame, again where a signal came between.
-fn deliver(tap: &Tap, frame: &[u8]) -> Result<(), Errno> {
-    loop {
-        match tap.write(frame) {
-            Err(Errno::INTR) => {}
-            result => return result,
-        }
-    }
-}
-
-/// Where a frame of the batch lies, its headroom first.
-fn slot(index: usize) -> std::ops::Range<usize> {
-    index * (HEADROOM + FRAME)..(index + 1) * (HEADROOM + FRAME)
-}
-
-/// What sending a batch takes.
-struct Batch<'a> {
-    outgoing: &'a mut SendBatch,
-    pool: &'a SenderPool,
-    lane: &'a DataLane,
-    complaints: &'a mut Complaints,
-    now: Duration,
-}
-
-impl Batch<'_> {
-    /// Sends everything, and notes for each frame what became of it.
-    fn flush(&mut self, frames: &[u8], read: &mut [Read]) {
-        let mut lengths = [0; BATCH];
-        for (length, read) in lengths.iter_mut().zip(read.iter()) {
-            *length = read.length;
-        }
-        let payload = |index: usize| &frames[slot(index)][..HEADROOM + lengths[index]];
-        self.outgoing.flush(self.pool, payload, |outgoing, outcome| match outcome {
-            Ok(()) => {
-                read[outgoing.frame].was_sent = true;
-                self.lane.sent_to(outgoing.remote);
-            }
-            Err(error) => {
-                let reason = drop_reason(error);
-                read[outgoing.frame].failure = Some(reason);
-                if self.complaints.is_new(error, self.now) {
-                    let remote = outgoing.destination.as_socket().map(|destination| destination.ip().to_string());
-                    warn!(%error, remote, "cannot send; such frames are counted as drops ({reason})");
-                }
-            }
-        });
-    }
-}
-
-/// When each kind of error was last spoken of, so that a fault is said once and not for every packet.
-struct Complaints {
-    last: [Option<Duration>; HIGHEST_ERRNO + 1],
-}
-
-/// Linux's errors are numbered up to `EHWPOISON`.
-const HIGHEST_ERRNO: usize = 133;
-
-impl Default for Complaints {
-    fn default() -> Self {
-        Self { last: [None; HIGHEST_ERRNO + 1] }
-    }
-}
-
-impl Complaints {
-    fn is_new(&mut self, error: Errno, now: Duration) -> bool {
-        let errno = usize::try_from(error.raw_os_error()).unwrap_or(HIGHEST_ERRNO).min(HIGHEST_ERRNO);
-        let last = &mut self.last[errno];
-        let is_new = last.is_none_or(|last| now.saturating_sub(last) >= QUIET);
-        if is_new {
-            *last = Some(now);
-        }
-        is_new
     }
 }
 

@@ -7,13 +7,15 @@ use std::{
     sync::atomic::AtomicU32,
 };
 
+use offload::VirtioNetHeader;
 use overlay_types::{MacAddr, Vni};
 use rustix::{
     event::Timespec,
+    io::Errno,
     net::{AddressFamily, SocketFlags, SocketType, socketpair},
 };
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use vtep::{Endpoint, EndpointOptions, SegmentConfig};
+use vtep::{DropReason, Endpoint, EndpointOptions, SegmentConfig};
 
 use super::*;
 use crate::underlay::SendOptions;
@@ -73,15 +75,16 @@ impl Bed {
         endpoint.add_flood(segment, PEER.into()).unwrap();
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let (tap, guest) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
-        let underlay = Underlay { local: HERE.into(), interface: Arc::new(AtomicU32::new(1)), device: None };
+        let underlay = Underlay { local: HERE.into(), interface: Arc::new(AtomicU32::new(1)), device: None, segments: true, merges: true };
         let options = SendOptions { df: true, udp_checksum: true, source_ports: 49152..=65535 };
-        let receiver = Receiver { socket: underlay.receiver(port).unwrap(), port, group: None };
+        let receiver = Receiver { socket: underlay.receiver(port, false).unwrap(), port, group: None, worker: 0 };
         let (sender, events) = unbounded_channel();
         let mut worker = Worker::new(Work {
             lane: endpoint.lane().unwrap(),
             underlay: underlay.clone(),
             origin: Instant::now(),
             events: sender,
+            options: WorkerOptions { count: 1, busy_poll: false },
         })
         .unwrap();
         worker.add_segment(segment, Tap::from_fd(tap), Arc::new(SenderPool::open(&underlay, options).unwrap()));
@@ -93,9 +96,22 @@ impl Bed {
         assert!(self.worker.turn(Some(&Timespec { tv_sec: 5, tv_nsec: 0 })));
     }
 
+    /// The guest sends a frame with this virtio-net header.
+    fn queue(&self, virtio: VirtioNetHeader, frame: &[u8]) {
+        rustix::io::write(&self.guest, &[&virtio.to_bytes()[..], frame].concat()).unwrap();
+    }
+
     fn out(&mut self, frame: &[u8]) {
-        rustix::io::write(&self.guest, frame).unwrap();
+        self.queue(VirtioNetHeader::new(), frame);
         self.turn();
+    }
+
+    /// What the guest gets next.
+    fn take(&self) -> Result<(VirtioNetHeader, Vec<u8>), Errno> {
+        let mut buffer = vec![0; 1 << 17];
+        let count = rustix::io::read(&self.guest, &mut buffer)?;
+        let (virtio, frame) = VirtioNetHeader::from_prefix(&buffer[..count]).expect("a header before each frame");
+        Ok((*virtio, frame.to_vec()))
     }
 
     fn deliver(&mut self, datagram: &[u8]) {
@@ -137,8 +153,7 @@ fn frames_go_out_and_datagrams_come_in_byte_by_byte() {
 
         let into = frame(OUR_MAC, PEER_MAC, length);
         bed.deliver(&datagram(&into));
-        let count = rustix::io::read(&bed.guest, &mut buffer).unwrap();
-        assert_eq!(buffer[..count], into);
+        assert_eq!(bed.take(), Ok((VirtioNetHeader::new(), into)));
     }
     let statistics = bed.statistics();
     assert_eq!((statistics.tx_frames, statistics.rx_frames, statistics.drops.total()), (4, 4, 0));
@@ -153,7 +168,7 @@ fn a_batch_of_a_thousand_keeps_its_order() {
         for number in 100 * hundred..100 * (hundred + 1) {
             let mut out = frame(PEER_MAC, OUR_MAC, 64);
             out[60..].copy_from_slice(&u32::to_be_bytes(number));
-            rustix::io::write(&bed.guest, &out).unwrap();
+            bed.queue(VirtioNetHeader::new(), &out);
         }
         while bed.statistics().tx_frames < u64::from(100 * (hundred + 1)) {
             bed.turn();
@@ -211,13 +226,12 @@ fn a_tap_that_takes_no_frame_costs_that_frame() {
         bed.deliver(&into);
     }
     let delivered = bed.statistics().rx_frames;
-    let mut buffer = [0; 2048];
     for _ in 0..delivered {
-        assert_eq!(rustix::io::read(&bed.guest, &mut buffer), Ok(1000));
+        assert_eq!(bed.take().unwrap().1.len(), 1000);
     }
-    assert_eq!(rustix::io::read(&bed.guest, &mut buffer), Err(Errno::AGAIN));
+    assert_eq!(bed.take(), Err(Errno::AGAIN));
     bed.deliver(&into);
-    assert_eq!(rustix::io::read(&bed.guest, &mut buffer), Ok(1000));
+    assert_eq!(bed.take().unwrap().1.len(), 1000);
     assert!(bed.events.try_recv().is_err(), "a full TAP is not gone");
 }
 

@@ -1,0 +1,115 @@
+//! From tunnels to TAPs: datagrams as they come, and frames of one flow merged into one that the TAP takes at once.
+
+use std::{os::fd::AsFd, time::Duration};
+
+use offload::{Coalescer, Delivery, GsoType, Port};
+use rustix::io::Errno;
+use tracing::warn;
+use vtep::{DataLane, DropReason, Encapsulation, Received, SegmentId, UnderlayVerdict};
+
+use crate::{
+    complaints::Complaints,
+    receive::ReceiveBatch,
+    tap::{Tap, TapWriter},
+    underlay::Receiver,
+};
+
+/// The memory for what comes from tunnels.
+pub(crate) struct Inbound {
+    incoming: ReceiveBatch,
+    coalescer: Box<Coalescer>,
+    writer: TapWriter,
+    /// Whether TAPs take merged UDP datagrams: Linux 6.2 and newer.
+    merge_udp: bool,
+}
+
+/// Where frames of a segment go.
+#[derive(Clone, Copy)]
+pub(crate) struct Destination<'a> {
+    pub(crate) segment: SegmentId,
+    /// `None` while it is away.
+    pub(crate) tap: Option<&'a Tap>,
+}
+
+impl Inbound {
+    pub(crate) fn new() -> Self {
+        Self {
+            incoming: ReceiveBatch::new(),
+            coalescer: Box::new(Coalescer::new()),
+            writer: TapWriter::new(),
+            merge_udp: true,
+        }
+    }
+
+    /// Delivers what a socket has, but no more than a batch: how many messages it was. A segment whose TAP is dead is
+    /// written to `gone`.
+    pub(crate) fn serve<'a>(
+        &mut self,
+        receiver: &Receiver,
+        lane: &DataLane,
+        destination: impl Fn(u32) -> Option<Destination<'a>>,
+        now: Duration,
+        complaints: &mut Complaints,
+        gone: &mut Option<SegmentId>,
+    ) -> usize {
+        let Self { incoming, coalescer, writer, merge_udp } = self;
+        // Nothing there after all, or an error of something sent earlier: the next datagram is not worse for it.
+        let Ok(count) = incoming.receive(receiver.as_fd()) else { return 0 };
+        let merges_udp = *merge_udp;
+        let mut deliver = |memory: &[u8], delivery: Delivery<'_>| {
+            let Some(to) = destination(delivery.port) else { return };
+            let mut conclude = |outcome: Result<(), Errno>, frames: usize, bytes: usize| match outcome {
+                Ok(()) => lane.delivered(to.segment, frames as u32, bytes),
+                Err(error) => {
+                    lane.dropped(Some(to.segment), frames as u32, DropReason::Socket);
+                    if error == Errno::BADFD {
+                        *gone = Some(to.segment);
+                    } else if to.tap.is_some() && complaints.is_new(error, now) {
+                        warn!(%error, "the TAP does not take frames; they are counted as drops (socket)");
+                    }
+                }
+            };
+            let Some(tap) = to.tap else {
+                return conclude(Err(Errno::NODEV), delivery.frames(), delivery.bytes());
+            };
+            match writer.write(tap, delivery.virtio, delivery.header, memory, delivery.pieces) {
+                // It does not take the run: one by one, then.
+                Err(Errno::INVAL) if delivery.frames() > 1 => {
+                    if delivery.virtio.gso_type() == Ok(GsoType::UdpL4) && std::mem::take(merge_udp) {
+                        warn!("the TAP does not take merged UDP datagrams; they are delivered one by one from now on");
+                    }
+                    for frame in delivery.originals() {
+                        let length = frame.len();
+                        conclude(writer.write_whole(tap, memory, frame), 1, length);
+                    }
+                }
+                outcome => conclude(outcome, delivery.frames(), delivery.bytes()),
+            }
+        };
+        for index in 0..count {
+            let Some(message) = incoming.message(index) else { continue };
+            let received = Received {
+                encapsulation: Encapsulation::Vxlan,
+                port: receiver.port,
+                source: message.source,
+                ecn: message.ecn,
+            };
+            for datagram in message.datagrams() {
+                let end = datagram.end;
+                let verdict = lane.from_underlay(&mut incoming.memory()[datagram], received, now);
+                let UnderlayVerdict::Deliver { segment, frame } = verdict else { continue };
+                let frame = end - frame.len()..end;
+                let (Some(_), Some(mtu)) = (destination(segment.get()), lane.mtu(segment)) else {
+                    lane.dropped(Some(segment), 1, DropReason::Socket);
+                    continue;
+                };
+                let port = Port { id: segment.get(), mtu, merge_udp: merges_udp };
+                let memory = &*incoming.memory();
+                coalescer.push(port, memory, frame, &mut |delivery| deliver(memory, delivery));
+            }
+        }
+        let memory = &*incoming.memory();
+        coalescer.flush(memory, &mut |delivery| deliver(memory, delivery));
+        count
+    }
+}

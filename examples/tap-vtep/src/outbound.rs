@@ -1,0 +1,190 @@
+//! From a TAP into tunnels: frames as they come, and super-frames that are cut on the way.
+
+use std::time::Duration;
+
+use offload::{SuperFrame, VirtioNetHeader};
+use rustix::io::Errno;
+use tracing::warn;
+use vtep::{Cut, DataLane, DropReason, Encapsulated, SegmentId, TapVerdict};
+
+use crate::{
+    complaints::Complaints,
+    send::{Addressed, Outgoing, SendBatch, drop_reason},
+    tap::{self, Tap},
+    underlay::{SenderPool, Underlay},
+};
+
+/// Frames that are read before they are sent.
+const BATCH: usize = 128;
+/// Super-frames that are sent before others have their turn.
+const SUPER_FRAMES: usize = 16;
+/// Frames of a batch lie one behind the other in this much memory.
+const MEMORY: usize = 4 * tap::READ_MAX;
+/// Each frame's virtio-net header begins so far behind a multiple of 64 bytes: room for a tunnel header of 8 bytes, which is
+/// written over its end, right before the frame.
+const VIRTIO_AT: usize = 54;
+/// Where the frame itself begins.
+const FRAME_AT: usize = VIRTIO_AT + VirtioNetHeader::LEN;
+
+/// The memory for what comes from TAPs.
+pub(crate) struct Outbound {
+    memory: Vec<u8>,
+    read: Vec<Read>,
+    batch: SendBatch,
+}
+
+/// One frame of a batch.
+#[derive(Clone, Copy)]
+struct Read {
+    length: usize,
+    flooded: bool,
+    was_sent: bool,
+    failure: Option<DropReason>,
+}
+
+/// What sending for a segment takes.
+#[derive(Clone, Copy)]
+pub(crate) struct Way<'a> {
+    pub(crate) lane: &'a DataLane,
+    pub(crate) segment: SegmentId,
+    pub(crate) underlay: &'a Underlay,
+    pub(crate) pool: &'a SenderPool,
+    pub(crate) now: Duration,
+}
+
+/// The TAP's file is dead: its interface was deleted.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TapGone;
+
+impl Outbound {
+    pub(crate) fn new() -> Self {
+        Self { memory: vec![0; MEMORY], read: Vec::with_capacity(BATCH), batch: SendBatch::new() }
+    }
+
+    /// Sends what a TAP has, but no more than a batch: how many frames and super-frames it was.
+    pub(crate) fn serve(&mut self, tap: &Tap, way: Way<'_>, complaints: &mut Complaints) -> Result<usize, TapGone> {
+        let mut result = Ok(());
+        let (mut at, mut reads, mut super_frames) = (0, 0, 0);
+        while self.read.len() < BATCH && super_frames < SUPER_FRAMES && at + FRAME_AT + tap::READ_MAX <= MEMORY {
+            let length = match tap.read(&mut self.memory[at + VIRTIO_AT..][..tap::READ_MAX]) {
+                Ok(length) => length,
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => break,
+                Err(_) => {
+                    result = Err(TapGone);
+                    break;
+                }
+            };
+            reads += 1;
+            let Some(length) = length.checked_sub(VirtioNetHeader::LEN) else {
+                way.lane.dropped(Some(way.segment), 1, DropReason::Truncated);
+                continue;
+            };
+            let (before, frame) = self.memory[at..at + FRAME_AT + length].split_at_mut(FRAME_AT);
+            let Ok((virtio, _)) = VirtioNetHeader::from_prefix(&before[VIRTIO_AT..]) else { continue };
+            if virtio.is_super_frame() {
+                // What was read before it goes before it.
+                let virtio = *virtio;
+                self.flush(way, complaints);
+                self.cut(at, length, virtio, way, complaints);
+                super_frames += 1;
+                at = 0;
+                continue;
+            }
+            if offload::finish_checksum(virtio, frame).is_err() {
+                way.lane.dropped(Some(way.segment), 1, DropReason::Truncated);
+                continue;
+            }
+            let TapVerdict::Send(encapsulated) = way.lane.from_tap(way.segment, frame, way.now) else { continue };
+            let header = encapsulated.header();
+            before[FRAME_AT - header.len()..].copy_from_slice(header);
+            let bytes = at + FRAME_AT - header.len()..at + FRAME_AT + length;
+            let flooded = encapsulated.is_flooded();
+            let frame = self.read.len();
+            self.read.push(Read { length, flooded, was_sent: false, failure: None });
+            for (remote, addressed) in addressed(&encapsulated, way) {
+                if self.batch.is_full() {
+                    self.send(way, complaints);
+                }
+                self.batch.push(Outgoing { frame, bytes: bytes.clone(), remote, addressed });
+            }
+            at = (at + FRAME_AT + length).next_multiple_of(64);
+        }
+        self.flush(way, complaints);
+        result.map(|()| reads)
+    }
+
+    /// Sends the batch, and counts its frames.
+    fn flush(&mut self, way: Way<'_>, complaints: &mut Complaints) {
+        self.send(way, complaints);
+        for read in &self.read {
+            if read.was_sent {
+                way.lane.sent(way.segment, 1, read.length, read.flooded);
+            } else {
+                way.lane.dropped(Some(way.segment), 1, read.failure.unwrap_or(DropReason::Socket));
+            }
+        }
+        self.read.clear();
+    }
+
+    /// Sends the datagrams of the batch, and notes for each frame what became of it.
+    fn send(&mut self, way: Way<'_>, complaints: &mut Complaints) {
+        let read = &mut self.read;
+        self.batch.flush(way.pool, &self.memory, |outgoing, outcome| match outcome {
+            Ok(()) => {
+                read[outgoing.frame].was_sent = true;
+                way.lane.sent_to(outgoing.remote, 1);
+            }
+            Err(error) => {
+                read[outgoing.frame].failure = Some(drop_reason(error));
+                complain(error, Some(&outgoing.addressed), way, complaints);
+            }
+        });
+    }
+
+    /// Sends a super-frame by one decision.
+    fn cut(&mut self, at: usize, length: usize, virtio: VirtioNetHeader, way: Way<'_>, complaints: &mut Complaints) {
+        let frame = &self.memory[at + FRAME_AT..][..length];
+        let Ok(super_frame) = SuperFrame::parse(&virtio, frame) else {
+            way.lane.dropped(Some(way.segment), 1, DropReason::Truncated);
+            return;
+        };
+        let cut = Cut { frames: super_frame.segments() as u32, largest: super_frame.largest_frame() };
+        let TapVerdict::Send(encapsulated) = way.lane.from_tap_cut(way.segment, frame, cut, way.now) else { return };
+        let sent = self.batch.send_super_frame(
+            way.pool,
+            &super_frame,
+            frame,
+            encapsulated.header(),
+            addressed(&encapsulated, way),
+            |remote, datagrams| way.lane.sent_to(remote, datagrams),
+        );
+        if sent.frames > 0 {
+            way.lane.sent(way.segment, sent.frames, sent.bytes, encapsulated.is_flooded());
+        }
+        if let Some(error) = sent.failure {
+            way.lane.dropped(Some(way.segment), cut.frames - sent.frames, drop_reason(error));
+            complain(error, None, way, complaints);
+        }
+    }
+}
+
+/// Each remote that gets the frame, and how.
+fn addressed<'a>(
+    encapsulated: &'a Encapsulated<'_>,
+    way: Way<'a>,
+) -> impl Iterator<Item = (vtep::RemoteId, Addressed)> + Clone + 'a {
+    let socket = way.pool.choose(encapsulated.source_port());
+    encapsulated.destinations().iter().map(move |to| {
+        let destination = way.underlay.socket_address(to.address, to.port);
+        let (traffic_class, ttl) = (encapsulated.traffic_class, encapsulated.ttl);
+        (to.remote, Addressed { destination, socket, traffic_class, ttl })
+    })
+}
+
+fn complain(error: Errno, addressed: Option<&Addressed>, way: Way<'_>, complaints: &mut Complaints) {
+    if complaints.is_new(error, way.now) {
+        let remote = addressed.map(|addressed| addressed.destination.ip().to_string());
+        warn!(%error, remote, "cannot send; such frames are counted as drops ({})", drop_reason(error));
+    }
+}
