@@ -12,15 +12,20 @@ use rustix::io::Errno;
 use tokio::sync::oneshot;
 use tracing::warn;
 use vtep::{ControlError, Endpoint, SegmentId};
+use vxlan_wire::VxlanHeader;
 
 use crate::{
     netlink::Netlink,
     plan::{Plan, PlannedSegment},
     run::{RunError, Running, TapProblem},
+    send::{SEGMENTS, super_frame_bound},
     state::Segment,
     tap::TapQueues,
     worker::Command,
 };
+
+/// Packets that may wait in a TAP that we made: a burst of what several flows send at once.
+const QUEUE: u32 = 1000;
 
 impl Running {
     /// Brings what runs in line with `plan`.
@@ -207,11 +212,7 @@ fn change_neighbors(
 }
 
 /// Makes the TAP or attaches to it, and sets what is not as it should be.
-pub(crate) fn open_tap(
-    segment: &PlannedSegment,
-    workers: usize,
-    netlink: &Netlink,
-) -> Result<TapQueues, TapProblem> {
+pub(crate) fn open_tap(segment: &PlannedSegment, workers: usize, netlink: &Netlink) -> Result<TapQueues, TapProblem> {
     let tap = TapQueues::open(&segment.options.tap, workers)?;
     configure_tap(None, segment, netlink)?;
     Ok(tap)
@@ -232,6 +233,12 @@ fn configure_tap(old: Option<&PlannedSegment>, new: &PlannedSegment, netlink: &N
     let link = netlink.link(&options.tap)?.ok_or_else(|| TapProblem::Other(Errno::NODEV.into()))?;
     if link.mtu != u32::from(options.rules.mtu) {
         netlink.set_mtu(link.index, options.rules.mtu.into()).map_err(set("MTU"))?;
+    }
+    // A super-frame that is larger only takes one more system call: nothing to fail for.
+    let bound = super_frame_bound(options.rules.mtu, VxlanHeader::LEN);
+    let _ = netlink.set_gso_max_size(link.index, bound).and(netlink.set_gso_max_segs(link.index, SEGMENTS as u32));
+    if !new.tap_exists {
+        let _ = netlink.set_tx_queue_len(link.index, QUEUE);
     }
     if let Some(mac) = options.rules.mac
         && link.mac != Some(mac)

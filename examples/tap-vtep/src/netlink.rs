@@ -123,7 +123,6 @@ impl Netlink {
     /// # Errors
     ///
     /// `EINVAL`: more than the device takes (`tso_max_size`, 65,536 of a TAP), or hardly more than headers.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the loops that carry super-frames"))]
     pub(crate) fn set_gso_max_size(&self, index: u32, bytes: u32) -> io::Result<()> {
         let message = LinkUnspec::new_with_index(index)
             .append_extra_attribute(LinkAttribute::GsoMaxSize(bytes))
@@ -137,14 +136,12 @@ impl Netlink {
     /// # Errors
     ///
     /// `EINVAL`: more than the device takes (`tso_max_segs`, 65,535 of a TAP).
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the loops that carry super-frames"))]
     pub(crate) fn set_gso_max_segs(&self, index: u32, segments: u32) -> io::Result<()> {
         let message = LinkUnspec::new_with_index(index);
         self.change(message.append_extra_attribute(LinkAttribute::GsoMaxSegs(segments)))
     }
 
     /// Sets how many packets wait for an interface before one is dropped.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the loops that carry super-frames"))]
     pub(crate) fn set_tx_queue_len(&self, index: u32, packets: u32) -> io::Result<()> {
         self.change(LinkUnspec::new_with_index(index).txqueuelen(packets))
     }

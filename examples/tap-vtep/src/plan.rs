@@ -102,7 +102,9 @@ impl Plan {
             let tap_exists = netlink.link(&options.tap)?.is_some();
             segments.push(PlannedSegment { options, tap_exists });
         }
-        let underlay = Underlay { local, interface: Arc::new(AtomicU32::new(link.index)), device: config.device, segments: true, merges: true };
+        let interface = Arc::new(AtomicU32::new(link.index));
+        // What the kernel can do for datagrams is found out at start.
+        let underlay = Underlay { local, interface, device: config.device, segments: false, merges: false };
         Ok(Self { workers: config.workers, underlay, underlay_interface: link.name, underlay_mtu: link.mtu, segments })
     }
 }

@@ -29,6 +29,7 @@ use crate::{
     interface_watch::{Change, InterfaceWatch},
     netlink::Netlink,
     plan::{Plan, PlanError},
+    self_test::udp_offloads,
     sockets::Sockets,
     state::{Segment, State},
     tap::TapQueues,
@@ -181,6 +182,12 @@ impl Running {
         let mut secret = [0; 16];
         getrandom::fill(&mut secret).map_err(io::Error::other)?;
         let options = plan.workers;
+        let mut underlay = plan.underlay.clone();
+        let offloads = udp_offloads(underlay.local);
+        (underlay.segments, underlay.merges) = (offloads.segment, offloads.receive);
+        if let Some(reason) = offloads.reason {
+            warn!("{reason}; datagrams are sent or received one by one");
+        }
         let mut endpoint_options = EndpointOptions::new(secret);
         endpoint_options.lanes = options.count;
         let endpoint = Endpoint::new(endpoint_options);
@@ -188,14 +195,14 @@ impl Running {
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
         for index in 0..options.count {
             let lane = endpoint.lane().ok_or_else(|| io::Error::other("no data lane is free"))?;
-            let (underlay, events) = (plan.underlay.clone(), sender.clone());
+            let (underlay, events) = (underlay.clone(), sender.clone());
             let worker = Worker::new(Work { lane, underlay, origin, events, options }).map_err(io::Error::from)?;
             workers.push(worker.remote());
             threads.push(thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())?);
         }
         let watch = InterfaceWatch::new(plan.underlay_interface.clone())?;
         Ok(Self {
-            state: Arc::new(State::new(endpoint, plan.underlay.clone(), plan.underlay_mtu, origin)),
+            state: Arc::new(State::new(endpoint, underlay, plan.underlay_mtu, origin)),
             taps: BTreeMap::new(),
             away: BTreeMap::new(),
             sockets: Sockets::default(),

@@ -9,6 +9,7 @@ use std::{
     ptr,
 };
 
+use ether_wire::ethernet::EthernetHeader;
 use offload::SuperFrame;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -21,7 +22,7 @@ use crate::underlay::{DEFAULT_TTL, SenderPool};
 /// Datagrams that one batch holds; a frame for more remotes takes several.
 const CAPACITY: usize = 256;
 /// Into how many datagrams the kernel cuts one message at the most: what Linux 4.18 allowed first.
-const SEGMENTS: usize = 64;
+pub(crate) const SEGMENTS: usize = 64;
 /// The longest message: what fits an IPv4 packet behind its header and that of UDP.
 const MESSAGE: usize = 65_507;
 /// Room for the headers of one frame: Ethernet, four VLAN tags, IP with options or extension headers, TCP with options.
@@ -30,6 +31,17 @@ const HEADERS: usize = 512;
 const SEND_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 /// Room for three control messages with an integer each.
 const CONTROL: usize = 80;
+
+/// The largest super-frame, in bytes of the IP packet, that one message carries for a segment with this MTU.
+pub(crate) fn super_frame_bound(mtu: u16, tunnel_header: usize) -> u32 {
+    /// IPv4 and TCP with time stamps: what most packets have. With more, a super-frame takes two messages.
+    const HEADERS: usize = 20 + 32;
+    /// What the kernel takes off for headers of its own before it counts segments, and some more.
+    const RESERVED: usize = 400;
+    let mtu = usize::from(mtu);
+    let segments = (MESSAGE / (tunnel_header + EthernetHeader::LEN + mtu)).clamp(1, SEGMENTS);
+    (segments * mtu.saturating_sub(HEADERS) + RESERVED) as u32
+}
 
 /// One datagram to be: bytes that stay where they are until the batch has gone.
 #[derive(Clone, Debug)]
@@ -118,7 +130,11 @@ impl SendBatch {
             while end < order.len() && outgoing[order[end]].addressed.socket == socket {
                 let first = &outgoing[order[end]];
                 let count = if pool.segments() { equal_ones(outgoing, &order[end..]) } else { 1 };
-                messages.push(&mut vectors[end..end + count], &first.addressed, (count > 1).then_some(first.bytes.len()));
+                messages.push(
+                    &mut vectors[end..end + count],
+                    &first.addressed,
+                    (count > 1).then_some(first.bytes.len()),
+                );
                 groups.push(count);
                 end += count;
             }
@@ -224,7 +240,8 @@ impl SendBatch {
                 sent.frames += count as u32;
                 sent.bytes += bytes;
             } else {
-                for (index, pair) in vectors.chunks_exact(2).enumerate().filter(|(index, _)| reached >> index & 1 == 1) {
+                for (index, pair) in vectors.chunks_exact(2).enumerate().filter(|(index, _)| reached >> index & 1 == 1)
+                {
                     debug_assert!(index < SEGMENTS);
                     sent.frames += 1;
                     sent.bytes += pair[0].iov_len + pair[1].iov_len - tunnel_header.len();

@@ -153,8 +153,7 @@ impl TapWriter {
         self.0.extend(pieces.iter().take(PIECES - 2).map(|piece| vector(&memory[piece.range()])));
         loop {
             // SAFETY: each vector describes memory that lives and does not change until the call is back.
-            let count =
-                unsafe { libc::writev(tap.file.as_raw_fd(), self.0.as_ptr(), self.0.len() as libc::c_int) };
+            let count = unsafe { libc::writev(tap.file.as_raw_fd(), self.0.as_ptr(), self.0.len() as libc::c_int) };
             if count >= 0 {
                 return Ok(());
             }

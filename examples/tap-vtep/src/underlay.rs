@@ -34,9 +34,9 @@ pub(crate) struct Underlay {
     pub(crate) interface: Arc<AtomicU32>,
     /// The interface that sockets are bound to, if they are.
     pub(crate) device: Option<String>,
-    /// Whether the kernel cuts what is sent into datagrams (`UDP_SEGMENT`).
+    /// Whether the kernel cuts what is sent into datagrams (`UDP_SEGMENT`), and does it right.
     pub(crate) segments: bool,
-    /// Whether the kernel merges what is received (`UDP_GRO`).
+    /// Whether the kernel merges what is received (`UDP_GRO`), and does it right.
     pub(crate) merges: bool,
 }
 
@@ -212,7 +212,9 @@ impl SenderPool {
 
     /// Hears that a message of several datagrams was refused: where the interface cannot do it at all, there will be no more.
     pub(crate) fn refused(&self, error: Errno) {
-        if matches!(error, Errno::IO | Errno::NOPROTOOPT | Errno::OPNOTSUPP) && self.segments.swap(false, Ordering::Relaxed) {
+        if matches!(error, Errno::IO | Errno::NOPROTOOPT | Errno::OPNOTSUPP)
+            && self.segments.swap(false, Ordering::Relaxed)
+        {
             warn!(%error, "the underlay does not take several datagrams at once; they go one by one from now on");
         }
     }

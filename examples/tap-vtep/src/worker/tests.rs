@@ -3,8 +3,10 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    io::IoSlice,
     net::{IpAddr, Ipv4Addr, UdpSocket},
     sync::atomic::AtomicU32,
+    time::Duration,
 };
 
 use offload::VirtioNetHeader;
@@ -75,7 +77,13 @@ impl Bed {
         endpoint.add_flood(segment, PEER.into()).unwrap();
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let (tap, guest) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
-        let underlay = Underlay { local: HERE.into(), interface: Arc::new(AtomicU32::new(1)), device: None, segments: true, merges: true };
+        let underlay = Underlay {
+            local: HERE.into(),
+            interface: Arc::new(AtomicU32::new(1)),
+            device: None,
+            segments: true,
+            merges: true,
+        };
         let options = SendOptions { df: true, udp_checksum: true, source_ports: 49152..=65535 };
         let receiver = Receiver { socket: underlay.receiver(port, false).unwrap(), port, group: None, worker: 0 };
         let (sender, events) = unbounded_channel();
@@ -98,7 +106,7 @@ impl Bed {
 
     /// The guest sends a frame with this virtio-net header.
     fn queue(&self, virtio: VirtioNetHeader, frame: &[u8]) {
-        rustix::io::write(&self.guest, &[&virtio.to_bytes()[..], frame].concat()).unwrap();
+        rustix::io::writev(&self.guest, &[IoSlice::new(&virtio.to_bytes()), IoSlice::new(frame)]).unwrap();
     }
 
     fn out(&mut self, frame: &[u8]) {
