@@ -1,20 +1,18 @@
 //! Many frames in, one super-frame out.
 
-mod flow;
+mod frame;
 mod run;
 
 use core::ops::Range;
 
 use self::{
-    flow::{Candidate, Flow, Frame},
-    run::Run,
+    frame::{Flow, Plain, Role},
+    run::{MAX_HEADER, Run},
 };
-use crate::{GsoType, VirtioNetHeader, packet::Packet};
+use crate::{VirtioNetHeader, packet::Packet};
 
 /// Flows that are open at once.
 const RUNS: usize = 8;
-/// Bytes of the longest headers that are merged: Ethernet, four VLAN tags, IPv6, TCP with all options.
-const MAX_HEADER: usize = 14 + 4 * 4 + 40 + 60;
 
 /// Where frames go. Runs of different ports never mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,6 +76,7 @@ impl Delivery<'_> {
     /// The frames as they were received, as ranges of the memory: for a caller whose TAP refuses the run. Padding behind
     /// the packets of a run is not in them.
     #[inline]
+    #[must_use]
     pub fn originals(&self) -> impl ExactSizeIterator<Item = Range<usize>> {
         let header = self.header.len();
         self.pieces.iter().map(move |piece| {
@@ -112,90 +111,80 @@ impl Coalescer {
         Self { runs: [Run::NEW; RUNS], order: [0, 1, 2, 3, 4, 5, 6, 7], open: 0 }
     }
 
-    /// Takes one frame, from its Ethernet header, and delivers what cannot wait: this frame, runs that it ends, or
-    /// nothing.
+    /// Takes one frame, from its Ethernet header, and delivers what cannot wait: runs that it ends, or the frame itself.
     ///
     /// `frame` is a range of `memory`, the caller's receive buffers, which must not change until [`flush`](Self::flush). A
     /// range that is not inside it, or not inside its first 4 GiB, is not delivered.
     #[inline]
     pub fn push(&mut self, port: Port, memory: &[u8], frame: Range<usize>, deliver: &mut impl FnMut(Delivery<'_>)) {
         let Some(bytes) = memory.get(frame.clone()) else { return };
-        let Ok(start) = u32::try_from(frame.start) else { return };
-        let Ok(len) = u32::try_from(bytes.len()) else { return };
-        let piece = Piece { start, len };
-        match flow::classify(port, bytes) {
-            Frame::Candidate(candidate) => self.merge(port, memory, bytes, piece, &candidate, deliver),
-            Frame::Alone(flow) => {
+        let (Ok(start), Ok(_)) = (u32::try_from(frame.start), u32::try_from(frame.end)) else { return };
+        let piece = Piece { start, len: bytes.len() as u32 };
+        let Some(plain) = Plain::parse(port, bytes) else {
+            if let Some(flow) = (self.open != 0).then(|| Flow::of(port, bytes)).flatten() {
                 self.close_flow(&flow, memory, deliver);
-                deliver_alone(port, bytes, piece, deliver);
             }
-        }
-    }
-
-    /// Delivers all open runs, the oldest first.
-    #[inline]
-    pub fn flush(&mut self, memory: &[u8], deliver: &mut impl FnMut(Delivery<'_>)) {
-        let order = self.order;
-        for number in &order[..self.open.min(RUNS)] {
-            if let Some(run) = self.runs.get(usize::from(*number)) {
-                deliver_run(run, memory, deliver);
-            }
-        }
-        self.open = 0;
-    }
-
-    /// Merges the frame into the run of its flow, or opens one for it.
-    #[inline]
-    fn merge(
-        &mut self,
-        port: Port,
-        memory: &[u8],
-        bytes: &[u8],
-        piece: Piece,
-        candidate: &Candidate,
-        deliver: &mut impl FnMut(Delivery<'_>),
-    ) {
-        if let Some(place) = self.find(&candidate.flow) {
-            let number = usize::from(self.order[place]);
-            let run = &mut self.runs[number];
-            if run.takes(memory, bytes, candidate) && run.verify_first(memory) {
-                if !candidate.is_verified(bytes) {
-                    self.close(place, memory, deliver);
-                    deliver_alone(port, bytes, piece, deliver);
-                    return;
-                }
-                run.append(piece, candidate);
-                if run.is_full(candidate) {
+            return deliver_any(port, bytes, piece, deliver);
+        };
+        if let Some(place) = self.find(&plain.flow) {
+            let run = self.run_mut(place);
+            let goes_on = plain.role != Role::Alone
+                && run.goes_on_with(memory, bytes, &plain)
+                && !plain.is_uncut(port, bytes)
+                && run.is_first_verified(memory);
+            if goes_on && plain.is_verified(bytes) {
+                run.append(piece, &plain);
+                if run.is_complete(&plain) {
                     self.close(place, memory, deliver);
                 }
                 return;
             }
             self.close(place, memory, deliver);
+            if goes_on {
+                return deliver_plain(port, &plain, bytes, piece, deliver);
+            }
         }
-        if candidate.ends_run || candidate.is_uncut(port, bytes) {
-            deliver_alone(port, bytes, piece, deliver);
-            return;
+        if plain.role != Role::Any || plain.is_uncut(port, bytes) {
+            return deliver_plain(port, &plain, bytes, piece, deliver);
         }
-        if self.open >= RUNS {
+        if self.open == RUNS {
             self.close(0, memory, deliver);
         }
-        let number = usize::from(self.order[self.open]);
-        self.runs[number].begin(port, piece, candidate);
+        self.run_mut(self.open).begin(port, piece, &plain);
         self.open += 1;
+    }
+
+    /// Delivers all open runs, the oldest first.
+    #[inline]
+    pub fn flush(&mut self, memory: &[u8], deliver: &mut impl FnMut(Delivery<'_>)) {
+        for place in 0..self.open {
+            deliver_run(self.run(place), memory, deliver);
+        }
+        self.open = 0;
+    }
+
+    /// The run at this place of the order. The remainders are what the compiler knows the bounds by.
+    #[inline]
+    fn run(&self, place: usize) -> &Run {
+        &self.runs[usize::from(self.order[place % RUNS]) % RUNS]
+    }
+
+    #[inline]
+    fn run_mut(&mut self, place: usize) -> &mut Run {
+        &mut self.runs[usize::from(self.order[place % RUNS]) % RUNS]
     }
 
     /// The place of the flow's run in the order.
     #[inline]
     fn find(&self, flow: &Flow) -> Option<usize> {
-        self.order.iter().take(self.open).position(|number| self.runs[usize::from(*number)].flow == *flow)
+        (0..self.open).find(|place| self.run(*place).plain.flow == *flow)
     }
 
-    /// Closes the runs that a frame which is not merged must not overtake.
-    #[inline]
+    /// Closes the runs that a frame of this flow must not overtake.
     fn close_flow(&mut self, flow: &Flow, memory: &[u8], deliver: &mut impl FnMut(Delivery<'_>)) {
         let mut place = 0;
         while place < self.open {
-            if flow.covers(&self.runs[usize::from(self.order[place])].flow) {
+            if flow.touches(&self.run(place).plain.flow) {
                 self.close(place, memory, deliver);
             } else {
                 place += 1;
@@ -206,9 +195,11 @@ impl Coalescer {
     /// Delivers the run at this place of the order.
     #[inline]
     fn close(&mut self, place: usize, memory: &[u8], deliver: &mut impl FnMut(Delivery<'_>)) {
-        deliver_run(&self.runs[usize::from(self.order[place])], memory, deliver);
-        self.order[place..self.open].rotate_left(1);
+        deliver_run(self.run(place), memory, deliver);
         self.open -= 1;
+        for place in place..self.open {
+            self.order.swap(place % RUNS, (place + 1) % RUNS);
+        }
     }
 }
 
@@ -216,36 +207,30 @@ impl Coalescer {
 #[inline]
 fn deliver_run(run: &Run, memory: &[u8], deliver: &mut impl FnMut(Delivery<'_>)) {
     let mut header = [0; MAX_HEADER];
-    match run.header(memory, &mut header) {
-        Some((virtio, header)) => deliver(Delivery { port: run.port.id, virtio, header, pieces: run.pieces() }),
-        None => {
-            let bytes = memory.get(run.first.range()).unwrap_or_default();
-            deliver_alone(run.port, bytes, run.first, deliver);
-        }
+    if let Some((virtio, header)) = run.header(memory, &mut header) {
+        deliver(Delivery { port: run.port.id, virtio, header, pieces: run.pieces() });
+    } else {
+        let bytes = memory.get(run.first.range()).unwrap_or_default();
+        deliver_plain(run.port, &run.plain, bytes, run.first, deliver);
     }
 }
 
-/// Delivers one frame as it is.
+/// Delivers one frame of TCP or UDP alone.
 #[inline]
-fn deliver_alone(port: Port, bytes: &[u8], piece: Piece, deliver: &mut impl FnMut(Delivery<'_>)) {
-    let virtio = partial_header(port, bytes).unwrap_or_default();
+fn deliver_plain(port: Port, plain: &Plain, bytes: &[u8], piece: Piece, deliver: &mut impl FnMut(Delivery<'_>)) {
+    if plain.is_partial(bytes) {
+        return deliver_any(port, bytes, piece, deliver);
+    }
+    deliver(Delivery { port: port.id, virtio: VirtioNetHeader::new(), header: &[], pieces: &[piece] });
+}
+
+/// Delivers any frame alone.
+fn deliver_any(port: Port, bytes: &[u8], piece: Piece, deliver: &mut impl FnMut(Delivery<'_>)) {
+    let partial = Packet::parse(bytes).ok().flatten().and_then(|packet| {
+        let virtio = packet.finish(bytes, port.mtu)?;
+        // To finish a checksum is to sum up to the end, so padding goes.
+        Some((virtio, Piece { len: packet.end as u32, ..piece }))
+    });
+    let (virtio, piece) = partial.unwrap_or((VirtioNetHeader::new(), piece));
     deliver(Delivery { port: port.id, virtio, header: &[], pieces: &[piece] });
-}
-
-/// The virtio-net header of a lone frame whose checksum its sender left to hardware.
-#[inline]
-fn partial_header(port: Port, frame: &[u8]) -> Option<VirtioNetHeader> {
-    let packet = Packet::parse(frame).ok()??;
-    let (field, offset) = packet.checksum(frame)?;
-    // A whole checksum that happens to be the same as the partial one is the same when it is finished, too; so there is no
-    // need to look at the payload.
-    if field != packet.whole_pseudo().fold() {
-        return None;
-    }
-    let virtio = VirtioNetHeader::new().with_checksum(packet.transport as u16, offset);
-    Some(packet.uncut(frame, port.mtu).map_or(virtio, |(segment_size, header_length, has_cwr)| {
-        let gso_type = if packet.is_ipv6 { GsoType::TcpV6 } else { GsoType::TcpV4 };
-        let virtio = virtio.with_gso(gso_type, segment_size, header_length);
-        if has_cwr { virtio.with_ecn() } else { virtio }
-    }))
 }

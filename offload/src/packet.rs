@@ -4,7 +4,7 @@ use ether_wire::{
     EtherType, IpProtocol, Ipv4Header, Ipv6Header, TcpFlags, TcpHeader, UdpHeader, checksum::Sum, ethernet,
 };
 
-use crate::OffloadError;
+use crate::{GsoType, OffloadError, VirtioNetHeader};
 
 /// Where the checksum is in a TCP header (RFC 9293 §3.1).
 pub(crate) const TCP_CHECKSUM: u16 = 16;
@@ -101,15 +101,29 @@ impl Packet {
         }
     }
 
-    /// The size of the segments, the length of the headers and CWR of a packet of TCP that is longer than the MTU.
-    pub(crate) fn uncut(&self, frame: &[u8], mtu: u16) -> Option<(u16, u16, bool)> {
-        if self.protocol != IpProtocol::TCP || self.end - self.network <= usize::from(mtu) {
+    /// What a frame whose checksum its sender left to hardware asks for; `None` for any other.
+    ///
+    /// A whole checksum may happen to be equal to the sum of the pseudo-header. To finish that one gives the same again, so
+    /// there is no need to tell the two apart by a look at all of the payload.
+    pub(crate) fn finish(&self, frame: &[u8], mtu: u16) -> Option<VirtioNetHeader> {
+        let (field, offset) = self.checksum(frame)?;
+        if field != self.whole_pseudo().fold() {
             return None;
         }
+        let virtio = VirtioNetHeader::new().with_checksum(self.transport as u16, offset);
+        Some(self.cut(frame, mtu, virtio).unwrap_or(virtio))
+    }
+
+    /// The same of a packet of TCP that is longer than the MTU: nobody has cut it.
+    fn cut(&self, frame: &[u8], mtu: u16, virtio: VirtioNetHeader) -> Option<VirtioNetHeader> {
         let segment = TcpHeader::decode(self.transport_bytes(frame)).ok()?;
-        let headers = self.transport - self.network + segment.header.header_length();
-        let segment_size = usize::from(mtu).checked_sub(headers).filter(|size| *size != 0)?;
-        let has_cwr = segment.header.flags().contains(TcpFlags::CWR);
-        (!segment.data.is_empty()).then_some((segment_size as u16, (self.network + headers) as u16, has_cwr))
+        let header_length = self.transport + segment.header.header_length();
+        let segment_size = usize::from(mtu).checked_sub(header_length - self.network)?;
+        if self.protocol != IpProtocol::TCP || segment_size == 0 || segment.data.len() <= segment_size {
+            return None;
+        }
+        let gso_type = if self.is_ipv6 { GsoType::TcpV6 } else { GsoType::TcpV4 };
+        let virtio = virtio.with_gso(gso_type, segment_size as u16, header_length as u16);
+        Some(if segment.header.flags().contains(TcpFlags::CWR) { virtio.with_ecn() } else { virtio })
     }
 }

@@ -162,3 +162,66 @@ impl VirtioNetTunnelHeader {
         self.header.shifted_in(OUTER_NETWORKS, Self::UDP_TUNNEL_CSUM, inner_frame)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::GsoType;
+
+    const OFFSETS: TunnelOffsets = TunnelOffsets { outer_transport: 34, inner_frame: 50, inner_network: 64 };
+
+    fn super_frame() -> VirtioNetHeader {
+        VirtioNetHeader::new().with_checksum(34, 16).with_gso(GsoType::TcpV4, 1398, 66)
+    }
+
+    #[test]
+    fn offsets_count_from_the_outer_frame() {
+        let header = VirtioNetTunnelHeader::new(super_frame(), OuterNetwork::Ipv4, OFFSETS);
+        let mut bytes = [0; 24];
+        bytes[..10].copy_from_slice(&[1, 0x21, 116, 0, 0x76, 0x05, 84, 0, 16, 0]);
+        bytes[20..].copy_from_slice(&[34, 0, 64, 0]);
+        assert_eq!(header.to_bytes(), bytes);
+        assert_eq!(header.as_bytes(), &bytes);
+        assert_eq!(VirtioNetTunnelHeader::from_prefix(&bytes), Ok((&header, &[][..])));
+        assert_eq!((header.outer_th_offset(), header.inner_nh_offset()), (34, 64));
+        assert_eq!(header.header().csum_start(), 84);
+        assert!(!header.has_outer_checksum());
+        for available in 0..24 {
+            let error = OffloadError::Truncated { needed: 24, available };
+            assert_eq!(VirtioNetTunnelHeader::from_prefix(&bytes[..available]), Err(error));
+        }
+    }
+
+    #[test]
+    fn put_together_and_taken_apart() {
+        let plain = VirtioNetHeader::new();
+        for inner in [plain, plain.with_checksum(34, 6), super_frame(), super_frame().with_ecn()] {
+            for outer in [OuterNetwork::Ipv4, OuterNetwork::Ipv6] {
+                let header = VirtioNetTunnelHeader::new(inner, outer, OFFSETS);
+                assert_eq!(header.inner(50), Some(inner));
+                assert_eq!(header.outer_network(), inner.is_super_frame().then_some(outer));
+                let header = header.with_outer_checksum();
+                assert!(header.has_outer_checksum());
+                assert_eq!(header.inner(50), Some(inner));
+            }
+        }
+    }
+
+    #[test]
+    fn offsets_before_the_inner_frame_are_none() {
+        let header = VirtioNetTunnelHeader::new(super_frame(), OuterNetwork::Ipv6, OFFSETS);
+        assert_eq!(header.inner(84).map(|inner| inner.csum_start()), Some(0));
+        assert_eq!(header.inner(85), None);
+        assert_eq!(header.inner(117), None);
+        // Nothing is shifted that means nothing.
+        assert_eq!(VirtioNetTunnelHeader::default().inner(u16::MAX), Some(VirtioNetHeader::new()));
+    }
+
+    #[test]
+    fn both_versions_are_none() {
+        let mut bytes = VirtioNetTunnelHeader::new(super_frame(), OuterNetwork::Ipv4, OFFSETS).to_bytes();
+        bytes[1] |= 0x40;
+        let (header, _) = VirtioNetTunnelHeader::from_prefix(&bytes).unwrap();
+        assert_eq!(header.outer_network(), None);
+    }
+}

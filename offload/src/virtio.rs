@@ -244,3 +244,52 @@ impl VirtioNetHeader {
         Self { flags: self.flags | flags, ..self }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_little_endian() {
+        let header = VirtioNetHeader::new().with_checksum(34, 16).with_gso(GsoType::TcpV4, 1448, 66).with_ecn();
+        let bytes = [1, 0x81, 66, 0, 0xa8, 0x05, 34, 0, 16, 0];
+        assert_eq!(header.to_bytes(), bytes);
+        assert_eq!(header.as_bytes(), &bytes);
+        let longer = [&bytes[..], &[7]].concat();
+        assert_eq!(VirtioNetHeader::from_prefix(&longer), Ok((&header, &[7][..])));
+        assert_eq!((header.hdr_len(), header.gso_size()), (66, 1448));
+        assert_eq!((header.csum_start(), header.csum_offset()), (34, 16));
+        assert!(header.is_super_frame() && header.needs_checksum() && header.has_ecn() && !header.is_data_valid());
+        assert_eq!(header.gso_type(), Ok(GsoType::TcpV4));
+        for available in 0..10 {
+            let error = OffloadError::Truncated { needed: 10, available };
+            assert_eq!(VirtioNetHeader::from_prefix(&bytes[..available]), Err(error));
+        }
+    }
+
+    #[test]
+    fn nothing_to_do_is_all_zero() {
+        let header = VirtioNetHeader::new();
+        assert_eq!(header.to_bytes(), [0; 10]);
+        assert_eq!(header, VirtioNetHeader::default());
+        assert!(!header.is_super_frame() && !header.needs_checksum() && !header.has_ecn());
+    }
+
+    #[test]
+    fn every_gso_type_is_one_or_an_error() {
+        let known = [GsoType::None, GsoType::TcpV4, GsoType::Udp, GsoType::TcpV6, GsoType::UdpL4];
+        for byte in 0..=u8::MAX {
+            let bytes = [2, byte, 0, 0, 0, 0, 0, 0, 0, 0];
+            let (header, _) = VirtioNetHeader::from_prefix(&bytes).unwrap();
+            let found = byte & 0x7f;
+            let expected = known.into_iter().find(|gso_type| *gso_type as u8 == found);
+            assert_eq!(header.gso_type(), expected.ok_or(OffloadError::UnknownGsoType { found }));
+            assert_eq!((header.has_ecn(), header.is_super_frame()), (byte >> 7 == 1, found != 0));
+            assert!(header.is_data_valid() && !header.needs_checksum());
+            for gso_type in known {
+                let header = header.with_gso(gso_type, 1, 2);
+                assert_eq!((header.gso_type(), header.has_ecn()), (Ok(gso_type), byte >> 7 == 1));
+            }
+        }
+    }
+}
