@@ -99,9 +99,9 @@ pub(crate) struct RunOptions {
     /// How many workers: threads that carry frames, each with a queue of the TAP and a socket of its own [default: 1].
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<usize>,
-    /// Look for work without end rather than sleep: the shortest way, for a whole core of each worker.
-    #[arg(long)]
-    pub(crate) busy_poll: bool,
+    /// Look for work for so many microseconds before sleeping: shorter round trips, for more of a core [default: 0].
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) busy_poll: Option<u32>,
     #[command(flatten)]
     pub(crate) control: ControlSocket,
 }

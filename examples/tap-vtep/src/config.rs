@@ -9,6 +9,7 @@ use std::{
     net::IpAddr,
     ops::Range,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -106,7 +107,10 @@ impl Config {
         let local = options.local.ok_or_else(|| missing("local"))?;
         let file = File {
             underlay: Underlay { local: unplaced(local), device: None },
-            workers: Workers { count: unplaced(options.workers.unwrap_or(1)), busy_poll: options.busy_poll },
+            workers: Workers {
+                count: unplaced(options.workers.unwrap_or(1)),
+                busy_poll: options.busy_poll.unwrap_or(0),
+            },
             metrics: None,
             registry: None,
             segment: vec![SegmentTable::from_options(options, tap, vni)],
@@ -201,12 +205,13 @@ struct Underlay {
 #[serde(deny_unknown_fields, default)]
 struct Workers {
     count: Spanned<usize>,
-    busy_poll: bool,
+    /// Microseconds, as `net.core.busy_poll` has them.
+    busy_poll: u32,
 }
 
 impl Default for Workers {
     fn default() -> Self {
-        Self { count: unplaced(1), busy_poll: false }
+        Self { count: unplaced(1), busy_poll: 0 }
     }
 }
 
@@ -233,7 +238,7 @@ impl File {
             let reason = format!("{count} is not a number of workers, which is 1 to {MAX_WORKERS}");
             return Err(Problem::at(&self.workers.count, "workers.count", reason));
         }
-        let workers = WorkerOptions { count, busy_poll: self.workers.busy_poll };
+        let workers = WorkerOptions { count, busy_poll: Duration::from_micros(self.workers.busy_poll.into()) };
         if self.segment.is_empty() {
             return Err(Problem { span: None, key: "segment".into(), reason: "there is no [[segment]]".into() });
         }

@@ -4,10 +4,11 @@
 use std::{
     os::fd::OwnedFd,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
-use rustix::event::{EventfdFlags, epoll, eventfd};
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 use tracing::warn;
 use vtep::{DataLane, SegmentId};
@@ -19,6 +20,8 @@ use crate::{
     tap::Tap,
     underlay::{Receiver, SenderPool, Underlay},
 };
+
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 const WAKE: u64 = u64::MAX;
 const FIRST_RECEIVER: u64 = 1 << 32;
@@ -74,8 +77,8 @@ struct Port {
 pub(crate) struct WorkerOptions {
     /// How many, each with a queue of each TAP and a receiving socket for each port.
     pub(crate) count: usize,
-    /// Whether they look for work without end rather than sleep.
-    pub(crate) busy_poll: bool,
+    /// How long they look for work before they sleep.
+    pub(crate) busy_poll: Duration,
 }
 
 /// What a worker serves.
@@ -139,8 +142,7 @@ impl Worker {
     /// Waits for something to do, and does one batch of each kind that is there. `false` when told to stop.
     fn turn(&mut self, timeout: Option<&rustix::event::Timespec>) -> bool {
         let mut ready = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 32];
-        // It can be interrupted; nothing else can happen to an epoll that is ours.
-        let count = epoll::wait(&self.epoll, &mut ready, timeout).unwrap_or(0);
+        let count = self.wait(&mut ready, timeout);
         self.lane.refresh();
         for event in &ready[..count] {
             match event.data.u64() {
@@ -156,6 +158,26 @@ impl Worker {
             }
         }
         true
+    }
+
+    /// Waits until there is something to do: how many events.
+    fn wait(&self, ready: &mut [epoll::Event], timeout: Option<&Timespec>) -> usize {
+        if !self.options.busy_poll.is_zero() {
+            let start = Instant::now();
+            loop {
+                let count = epoll::wait(&self.epoll, &mut *ready, Some(&AT_ONCE)).unwrap_or(0);
+                if count > 0 {
+                    return count;
+                }
+                if start.elapsed() >= self.options.busy_poll {
+                    break;
+                }
+                // Whoever has the same core goes first.
+                thread::yield_now();
+            }
+        }
+        // It can be interrupted; nothing else can happen to an epoll that is ours.
+        epoll::wait(&self.epoll, ready, timeout).unwrap_or(0)
     }
 
     fn obey(&mut self) -> bool {

@@ -6,7 +6,6 @@ use std::{
     io::IoSlice,
     net::{IpAddr, Ipv4Addr, UdpSocket},
     sync::atomic::AtomicU32,
-    time::Duration,
 };
 
 use offload::VirtioNetHeader;
@@ -92,7 +91,7 @@ impl Bed {
             underlay: underlay.clone(),
             origin: Instant::now(),
             events: sender,
-            options: WorkerOptions { count: 1, busy_poll: false },
+            options: WorkerOptions { count: 1, busy_poll: Duration::ZERO },
         })
         .unwrap();
         worker.add_segment(segment, Tap::from_fd(tap), Arc::new(SenderPool::open(&underlay, options).unwrap()));
