@@ -24,6 +24,8 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
+    time::Duration,
 };
 
 use clap::Args;
@@ -33,6 +35,7 @@ use self::{
     bed::Bed,
     case::{Case, Layout},
     plot::Plot,
+    processors::Idle,
     record::{Record, Recorder},
     rows::{Row, Turn},
     summary::Line,
@@ -138,10 +141,15 @@ pub(crate) fn measure(options: &EndpointOptions) -> bool {
     attempt::silence_panics();
     let result = interrupt::install().map_err(Failure::from).and_then(|()| {
         let rows = options.chosen_rows()?;
+        let machine = machine(options);
+        println!("{machine}");
         let mut run = Run::new(Recorder::new(options.csv.as_deref())?);
         let measured = run.all(&rows::turns(&rows), options);
         // What was measured before an interruption is shown, too.
-        show(&rows, &run.records, options.svg.as_deref())?;
+        if !run.records.is_empty() {
+            println!("\n{machine}");
+            show(&rows, &run.records, options.svg.as_deref())?;
+        }
         measured?;
         match run.problems[..] {
             [] => Ok(()),
@@ -150,6 +158,25 @@ pub(crate) fn measure(options: &EndpointOptions) -> bool {
     });
     result.map_err(|failure| failed(&failure)).is_ok()
 }
+
+/// Where it is measured, how, and what else goes on there.
+fn machine(options: &EndpointOptions) -> String {
+    let linux = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let idle = Idle::now();
+    thread::sleep(LOOK);
+    let (seconds, busy) = idle.since();
+    let processors = idle.processors();
+    let share = 100.0 * busy / seconds / f64::from(processors.max(1));
+    format!(
+        "{processors} processors, busy with other things to {share:.0} %; Linux {}; {} runs, {} s",
+        linux.trim(),
+        options.runs,
+        options.seconds
+    )
+}
+
+/// How long is looked at what else goes on.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What has come of the turns so far.
 struct Run {
@@ -213,6 +240,7 @@ impl Run {
     }
 
     fn problem(&mut self, text: &str) {
+        let text = &text.lines().collect::<Vec<_>>().join(": ");
         println!("    FAILED: {text}");
         if !self.problems.iter().any(|known| known == text) {
             self.problems.push(text.to_owned());

@@ -101,7 +101,7 @@ impl Bed {
         })
         .map_err(|failure| {
             let logs = self.parts.programs.iter().flat_map(TapVtep::log);
-            Failure([failure.0].into_iter().chain(logs).collect::<Vec<_>>().join("\n    "))
+            Failure([failure.0].into_iter().chain(logs).collect::<Vec<_>>().join("\n"))
         })
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn set_up(end: End, setting: Setting, parts: &mut Parts) -> Result<[N
     guests[1].ip("route add local 10.51.0.0/16 dev lo");
     // Whatever MAC address a frame is for, it is for this guest.
     let take_all = format!(
-        "table netdev guest {{ chain all {{ type filter hook ingress device \"{DEVICE}\" priority 0; meta pkttype set host; }} }}"
+        "table netdev guest {{ chain incoming {{ type filter hook ingress device \"{DEVICE}\" priority 0; meta pkttype set host; }}; }}"
     );
     filter(&guests[1], &take_all)?;
     parts.others.push(Box::new(hosts));
@@ -80,8 +80,8 @@ fn ours(hosts: &[Host; 2], parts: &mut Parts) -> Result<[Namespace; 2], Failure>
     }
     let last = FIRST_REMOTE + REMOTES - 1;
     let readdress = format!(
-        "table ip host {{ chain all {{ type filter hook prerouting priority raw; \
-         ip daddr 10.200.0.{FIRST_REMOTE}-10.200.0.{last} ip daddr set {two}; }} }}"
+        "table ip host {{ chain incoming {{ type filter hook prerouting priority raw; \
+         ip daddr 10.200.0.{FIRST_REMOTE}-10.200.0.{last} ip daddr set {two}; }}; }}"
     );
     filter(&hosts[1].namespace, &readdress)?;
     Ok(hosts.each_ref().map(|host| guest_of_tap(host, Family::V4)))
@@ -130,7 +130,8 @@ fn batch(namespace: &Namespace, tool: &str, line: impl Fn(u16, &mut String) -> s
 /// `nft` with this rule set.
 fn filter(namespace: &Namespace, rules: &str) -> Outcome {
     let finished = namespace.run(&["nft", rules]);
-    if finished.status == Some(0) { Ok(()) } else { Err(Failure(format!("nft: {}", finished.stderr.trim()))) }
+    let why = finished.stderr.lines().next().unwrap_or_default();
+    if finished.status == Some(0) { Ok(()) } else { Err(Failure(format!("nft: {why}"))) }
 }
 
 #[cfg(test)]

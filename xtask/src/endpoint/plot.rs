@@ -40,6 +40,7 @@ const CAP: f64 = 3.5;
 const BASELINE: f64 = 4.0;
 
 const STYLE: &str = "\
+.ground { fill: #ffffff }
 text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 .title { font-weight: 600; font-size: 13px }
 .label { text-anchor: end }
@@ -47,6 +48,7 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 .peer { fill: #a9b1ba }
 .spread { stroke: #1f2328; stroke-width: 1.2; fill: none }
 @media (prefers-color-scheme: dark) {
+  .ground { fill: #0d1117 }
   text { fill: #e6edf3 }
   .ours { fill: #58a6ff }
   .peer { fill: #5d6670 }
@@ -120,6 +122,8 @@ impl fmt::Display for Plot {
             r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0}" width="{WIDTH}" height="{height:.0}">"#
         )?;
         writeln!(f, "<title>Medians, with minimum and maximum</title>\n<style>\n{STYLE}\n</style>")?;
+        // The reader's page may be of another shade than the reader's system.
+        writeln!(f, r#"<rect class="ground" width="{WIDTH}" height="{height:.0}"/>"#)?;
         let mut top = 0.0;
         for chart in &self.0 {
             chart.draw(f, top)?;
@@ -162,7 +166,7 @@ mod tests {
         ];
         let drawn = Plot::new(&rows, &records).to_string();
         // Ours, the kernel, and the bare veth: the switch and the round trips have no records.
-        assert_eq!(drawn.matches("<rect").count(), 3);
+        assert_eq!(drawn.matches(r#"height="13" rx="2"/>"#).count(), 3);
         assert_eq!(drawn.matches(r#"class="title""#).count(), 1);
         // The bare veth is the longest; ours is three eighths of it, with a whisker from a quarter to a half.
         assert!(drawn.contains(r#"<rect class="ours" x="260" y="33.5" width="165.0""#), "{drawn}");

@@ -21,6 +21,11 @@ impl Idle {
         Self { at: Instant::now(), ticks, processors }
     }
 
+    /// How many there are.
+    pub(super) fn processors(&self) -> u32 {
+        self.processors
+    }
+
     /// Seconds since then, and core-seconds that were not idle.
     pub(super) fn since(&self) -> (f64, f64) {
         let now = Self::now();
