@@ -51,6 +51,8 @@ impl Host {
         self.namespace.ip(&format!("link set {} up", Self::DEVICE));
         self.namespace.add_address(Self::DEVICE, self.address(Family::V4), 24);
         self.namespace.add_address(Self::DEVICE, self.address(Family::V6), 64);
+        // A host that has IPv6 has it on its loopback, too.
+        self.namespace.enable_ipv6("lo");
     }
 
     /// 1 for the first.

@@ -168,7 +168,7 @@ fn machine(options: &EndpointOptions) -> String {
     let processors = idle.processors();
     let share = 100.0 * busy / seconds / f64::from(processors.max(1));
     format!(
-        "{processors} processors, busy with other things to {share:.0} %; Linux {}; {} runs, {} s",
+        "{processors} processors, busy with other things to {share:.0} %; Linux {}; runs: {}, seconds: {}",
         linux.trim(),
         options.runs,
         options.seconds
