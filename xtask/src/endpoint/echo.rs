@@ -13,7 +13,6 @@ const SECONDS: &str = "8";
 pub(super) fn median_round_trip(bed: &Bed) -> Result<f64, Failure> {
     let far = bed.far().to_string();
     let words = ["ping", "-A", "-n", "-s", "56", "-c", COUNT, "-w", SECONDS, "-W", "1", &far];
-    // In the guest's namespace, and as near to the program as can be: no process in between.
     let times = times(&bed.near_guest().enter(|| run(&words)).stdout);
     if times.is_empty() { Err(Failure("ping: no reply".to_owned())) } else { Ok(median(&times) * 1e3) }
 }
