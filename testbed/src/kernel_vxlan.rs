@@ -49,6 +49,7 @@ pub struct KernelVtep {
     pub guest: Namespace,
     number: u8,
     device: String,
+    access: String,
 }
 
 impl KernelVtep {
@@ -94,7 +95,7 @@ impl KernelVtep {
         namespace.ip(&format!("link set {bridge} up"));
         guest.ip(&format!("link set {} up", Self::GUEST_DEVICE));
 
-        let peer = Self { guest, number, device };
+        let peer = Self { guest, number, device, access };
         peer.guest.add_address(Self::GUEST_DEVICE, peer.guest_address(Family::V4), 24);
         peer
     }
@@ -124,6 +125,12 @@ impl KernelVtep {
     #[must_use]
     pub fn device(&self) -> &str {
         &self.device
+    }
+
+    /// Name of the host's end of the guest's veth.
+    #[must_use]
+    pub fn access(&self) -> &str {
+        &self.access
     }
 }
 

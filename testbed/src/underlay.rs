@@ -21,7 +21,14 @@ impl Host {
     #[track_caller]
     #[must_use]
     pub fn pair() -> [Self; 2] {
-        let pair = [1, 2].map(|number| Self::new(number, 1500));
+        Self::pair_with_mtu(1500)
+    }
+
+    /// The same with this MTU at both ends of the cable.
+    #[track_caller]
+    #[must_use]
+    pub fn pair_with_mtu(mtu: u32) -> [Self; 2] {
+        let pair = [1, 2].map(|number| Self::new(number, mtu));
         let [one, two] = &pair;
         one.namespace.ip(&format!(
             "link add {0} mtu {1} type veth peer name {0} mtu {1} netns {2}",
@@ -44,6 +51,8 @@ impl Host {
         self.namespace.ip(&format!("link set {} up", Self::DEVICE));
         self.namespace.add_address(Self::DEVICE, self.address(Family::V4), 24);
         self.namespace.add_address(Self::DEVICE, self.address(Family::V6), 64);
+        // A host that has IPv6 has it on its loopback, too.
+        self.namespace.enable_ipv6("lo");
     }
 
     /// 1 for the first.

@@ -17,6 +17,7 @@ use clap::Args;
 pub(crate) use self::{
     micro::{MicroOptions, codecs, pools, tables},
     naive::{NaiveOptions, run as naive},
+    report::{Figure, median},
 };
 use self::{
     overlay::{Kind, Overlay},
@@ -61,7 +62,7 @@ pub(crate) fn run(options: &BenchOptions) -> bool {
 }
 
 /// A program of the release build.
-fn release(name: &str) -> PathBuf {
+pub(crate) fn release(name: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     let directory = std::path::absolute(target).unwrap_or_default();
     directory.join("release").join(name)

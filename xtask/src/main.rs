@@ -2,6 +2,7 @@
 
 mod bench;
 mod cargo;
+mod endpoint;
 mod fuzz;
 mod interop;
 mod packages;
@@ -12,6 +13,7 @@ use std::{path::Path, process::ExitCode};
 
 use bench::{BenchOptions, MicroOptions, NaiveOptions};
 use clap::{Args, Parser, Subcommand};
+use endpoint::EndpointOptions;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
@@ -38,6 +40,9 @@ enum Command {
     /// What `bench` runs in release mode.
     #[command(hide = true)]
     Measure(BenchOptions),
+    /// What `bench endpoint` runs in release mode.
+    #[command(hide = true)]
+    MeasureEndpoint(EndpointOptions),
     /// The naive forwarder of `bench`.
     #[command(hide = true)]
     Naive(NaiveOptions),
@@ -62,6 +67,9 @@ struct Bench {
 
 #[derive(Subcommand)]
 enum BenchOf {
+    /// The program beside the kernel's VXLAN, Open vSwitch and others: TCP, UDP, round trips, processors, as a table and a
+    /// plot.
+    Endpoint(EndpointOptions),
     /// The codecs beside the floor and other crates: one table of all benches of the wire crates. Needs no root.
     Codecs(MicroOptions),
     /// The tables of fdb beside other maps: time, memory, readers beside a writer. Needs no root.
@@ -81,6 +89,7 @@ fn main() -> ExitCode {
     let is_good = match command {
         Command::Test { keep_going } => test::run(keep_going),
         Command::Interop { filter } => interop::run(&filter),
+        Command::Bench(Bench { of: Some(BenchOf::Endpoint(options)), .. }) => endpoint::run(&options),
         Command::Bench(Bench { of: Some(BenchOf::Codecs(options)), .. }) => bench::codecs(&options),
         Command::Bench(Bench { of: Some(BenchOf::Tables(options)), .. }) => bench::tables(&options),
         Command::Bench(Bench { of: Some(BenchOf::Pools(options)), .. }) => bench::pools(&options),
@@ -89,6 +98,7 @@ fn main() -> ExitCode {
             bench::measure(&options);
             true
         }
+        Command::MeasureEndpoint(options) => endpoint::measure(&options),
         Command::Naive(options) => {
             if let Err(error) = bench::naive(&options) {
                 eprintln!("naive: {error}");

@@ -27,6 +27,12 @@ pub(crate) const FOR_TESTS: &Needed = &[
 pub(crate) const FOR_BENCHES: &Needed =
     &[("ethtool", "ethtool"), ("ip", "iproute2"), ("iperf3", "iperf3"), ("ping", "iputils-ping")];
 
+/// What the measurements beside Open vSwitch call, too.
+pub(crate) const FOR_OPEN_VSWITCH: &Needed = &[("ovs-vswitchd", "openvswitch-switch")];
+
+/// What the measurements with many destinations call, too.
+pub(crate) const FOR_DESTINATIONS: &Needed = &[("nft", "nftables")];
+
 /// Installs the Debian packages that are missing; without root it says which command does.
 pub(crate) fn debian(needed: &Needed) -> Outcome {
     let missing = missing(needed);

@@ -21,7 +21,7 @@ impl Report {
 }
 
 /// The middle one; the mean of the two middle ones.
-pub(super) fn median(figures: &[f64]) -> f64 {
+pub(crate) fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     let (low, high) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
@@ -50,7 +50,7 @@ impl fmt::Display for Report {
 }
 
 /// Three digits that count.
-pub(super) struct Figure(pub(super) f64);
+pub(crate) struct Figure(pub(crate) f64);
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
