@@ -137,7 +137,8 @@ impl TunnelGso {
     /// Sends a super-frame into a tunnel, whole, by one system call: `frame` as a TAP gave it, with `tunnel_header` before
     /// it. `virtio` and `super_frame` are its own.
     ///
-    /// `Ok` says that the host's stack has it. Like any router the stack drops what does not fit its queues.
+    /// `Ok` says that the host's stack has it. Like any router the stack drops what does not fit its queues, and with DF a
+    /// super-frame of which a segment does not fit the MTU of the path.
     ///
     /// # Errors
     ///

@@ -63,16 +63,19 @@ impl Bed {
         self.tunnel.send(&outer, *virtio, &super_frame, &VXLAN, frame)
     }
 
-    /// A socket on the second host, with `UDP_GRO` on or off.
-    fn receiver(&self, merges: bool) -> UdpSocket {
-        let socket = self.two.namespace.udp_socket((self.two.address(Family::V4), PORT));
-        let on = libc::c_int::from(merges);
-        // SAFETY: the pointer and the length describe `on`, which the kernel only reads.
-        let status =
-            unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, libc::UDP_GRO, ptr::from_ref(&on).cast(), 4) };
-        assert_eq!(status, 0);
-        socket
+    /// A socket on the second host.
+    fn receiver(&self) -> UdpSocket {
+        self.two.namespace.udp_socket((self.two.address(Family::V4), PORT))
     }
+}
+
+/// Sets an option of UDP.
+fn set(socket: &UdpSocket, option: libc::c_int, value: libc::c_int) {
+    let length = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the pointer and the length describe `value`, which the kernel only reads.
+    let status =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, option, ptr::from_ref(&value).cast(), length) };
+    assert_eq!(status, 0);
 }
 
 /// One message, and what `UDP_GRO` says of the size of the datagrams in it.
@@ -114,7 +117,8 @@ fn super_frames_come_around_and_nothing_stays_behind() {
     assert_eq!(bed.tunnel.device(), "tv-gso0");
     bed.trial().unwrap();
     bed.trial().unwrap();
-    assert!(!bed.one.namespace.has_device("tv-gso1"));
+    // A child of another test may have its files for a moment.
+    wait_until("the trial's device is gone", || !bed.one.namespace.has_device("tv-gso1"));
     let Bed { one, tunnel, .. } = bed;
     // The rest of the host is no router.
     for device in ["all", "default", Host::DEVICE] {
@@ -123,7 +127,7 @@ fn super_frames_come_around_and_nothing_stays_behind() {
     }
     assert!(one.namespace.ip("-6 addr show dev tv-gso0").is_empty());
     drop(tunnel);
-    assert!(!one.namespace.has_device("tv-gso0"));
+    wait_until("the device is gone", || !one.namespace.has_device("tv-gso0"));
 }
 
 #[test]
@@ -189,8 +193,9 @@ fn a_device_that_is_down_or_gone_is_an_error() {
 #[test]
 fn a_socket_behind_a_veth_gets_it_whole() {
     let bed = Bed::new();
+    let socket = bed.receiver();
     for merges in [false, true] {
-        let socket = bed.receiver(merges);
+        set(&socket, libc::UDP_GRO, merges.into());
         for (kind, udp_checksum) in KINDS.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
             let example = Example::new(kind, PAYLOAD, SEGMENT);
             bed.send(&example, udp_checksum).unwrap();
@@ -233,7 +238,7 @@ fn a_wire_gets_it_cut() {
     let off = ["ethtool", "-K", Host::DEVICE, "tx", "off", "tso", "off", "gso", "off"];
     assert_eq!(bed.one.namespace.run(&off).status, Some(0));
     assert!(!bed.one.namespace.enter(|| TunnelGso::suits(Host::DEVICE)).unwrap());
-    let socket = bed.receiver(false);
+    let socket = bed.receiver();
     for (kind, udp_checksum) in KINDS.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
         let sniffer = Sniffer::new(&bed.two.namespace, Host::DEVICE, Direction::Incoming, |frame| frame.len() > 200);
         let example = Example::new(kind, PAYLOAD, SEGMENT);
@@ -262,11 +267,28 @@ fn a_wire_gets_it_cut() {
 #[test]
 fn it_is_not_sent_where_a_segment_does_not_fit() {
     let bed = Bed::new();
-    let socket = bed.receiver(true);
+    let socket = bed.receiver();
     socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     // 1500 bytes with the 90 of all IP, UDP, VXLAN, Ethernet and TCP headers, and one more.
     for (segment, expected) in [(1410, true), (1411, false)] {
         bed.send(&Example::new(Kind::Tcp4, PAYLOAD, segment), true).unwrap();
         assert_eq!(socket.recv(&mut [0; 10]).is_ok(), expected, "{segment}");
     }
+}
+
+/// A guest of a kernel peer cuts a message into datagrams, and nobody does so on the way: the receiver gets all of it in one
+/// tunnel, with the size of the datagrams within.
+#[test]
+fn a_kernel_peer_sends_it_whole_too() {
+    let bed = Bed::new();
+    let peer = KernelVtep::new(&bed.two, &KernelVtepOptions::to(&[bed.one.address(Family::V4)]));
+    peer.guest.ip("neigh add 10.50.0.9 lladdr 02:00:00:00:00:09 dev eth0");
+    let receiver = bed.one.namespace.udp_socket((bed.one.address(Family::V4), PORT));
+    set(&receiver, libc::UDP_GRO, 1);
+    let sender = peer.guest.udp_socket((peer.guest_address(Family::V4), 7000));
+    set(&sender, libc::UDP_SEGMENT, 1000);
+    sender.send_to(&vec![7; 20_000], "10.50.0.9:7000").unwrap();
+    let (bytes, size) = receive(&receiver);
+    // VXLAN, Ethernet, IPv4 and UDP, once.
+    assert_eq!((bytes.len(), size), (8 + 14 + 20 + 8 + 20_000, Some(1000)));
 }
