@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What is shipped is what is tested: the release build.
-const COMMAND: &str = "test --release --package tap-vtep --features interop --test interop";
+const COMMAND: &str = "test --release --package tap-vtep --features interop --bin tap-vtep --test interop";
 
 /// The tests share the processors and the memory for packets of one machine, and count exactly: one after the other.
 const ONE_BY_ONE: &str = "-- --test-threads=1";

@@ -25,6 +25,8 @@ mod show;
 mod sockets;
 mod state;
 mod tap;
+#[cfg_attr(not(test), expect(dead_code, reason = "for the loops that carry super-frames"))]
+mod tunnel_gso;
 mod underlay;
 mod worker;
 

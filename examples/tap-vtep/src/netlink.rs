@@ -13,12 +13,18 @@ use futures_util::{Stream, StreamExt as _, pin_mut};
 use ipnet::IpNet;
 use overlay_types::MacAddr;
 use rtnetlink::{
-    AddressMessageBuilder, Error, Handle, LinkMessageBuilder, LinkUnspec, LinkVeth,
+    AddressMessageBuilder, Error, Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
     packet_route::{
         AddressFamily,
         address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope},
-        link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkMessage},
-        route::{RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHopFlags, RouteType},
+        link::{
+            AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InetDevConf, InfoData, InfoKind, InfoVeth,
+            LinkAttribute, LinkFlags, LinkMessage,
+        },
+        route::{
+            RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHopFlags, RouteScope,
+            RouteType,
+        },
     },
 };
 use tokio::runtime::{Builder, Runtime};
@@ -162,6 +168,54 @@ impl Netlink {
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
             result => result,
         }
+    }
+
+    /// Puts an address on an interface that is good for nothing but itself: no source for anything that leaves the host.
+    pub(crate) fn add_host_address(&self, index: u32, address: IpNet) -> io::Result<()> {
+        let mut request = self.handle.address().add(index, address.addr(), address.prefix_len());
+        request.message_mut().header.scope = AddressScope::Host;
+        self.wait(request.execute())
+    }
+
+    /// Has what comes in by an interface forwarded over IPv4, also from addresses of this host; the rest of the host stays as
+    /// it is. The reverse path filter is loose there, also where that of all interfaces is strict: the higher number holds.
+    ///
+    /// This is what the sysctls `forwarding`, `accept_local` and `rp_filter` of the interface do, also where `/proc/sys` is
+    /// read-only.
+    pub(crate) fn forward_from(&self, index: u32) -> io::Result<()> {
+        let mut settings = InetDevConf::default();
+        settings.forwarding = 1;
+        settings.accept_local = 1;
+        settings.rp_filter = 2;
+        let ipv4 = AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(settings)]);
+        let message = LinkUnspec::new_with_index(index);
+        self.change(message.append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![ipv4])))
+    }
+
+    /// Has IPv6 make no address by itself on an interface.
+    pub(crate) fn make_no_ipv6_address(&self, index: u32) -> io::Result<()> {
+        let ipv6 = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
+        let message = LinkUnspec::new_with_index(index);
+        match self.change(message.append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![ipv6]))) {
+            // There is no IPv6 on this host, or not on this interface.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EINVAL)) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Has one address reached through an interface.
+    pub(crate) fn add_host_route(&self, index: u32, destination: Ipv4Addr) -> io::Result<()> {
+        let message = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(destination, 32)
+            .output_interface(index)
+            .scope(RouteScope::Link)
+            .build();
+        self.wait(self.handle.route().add(message).execute())
+    }
+
+    /// Has an interface ask nobody for MAC addresses: everything goes to its own.
+    pub(crate) fn set_no_arp(&self, index: u32) -> io::Result<()> {
+        self.change(LinkUnspec::new_with_index(index).arp(false))
     }
 
     /// Takes an address from an interface; no error when it is not there.
