@@ -15,7 +15,7 @@ mod virtio;
 
 pub use coalesce::{Coalescer, Delivery, Piece, Port};
 pub use error::OffloadError;
-pub use partial::is_partial;
+pub use partial::{is_partial, length_by_packet, uncut_datagrams};
 pub use segment::{SuperFrame, finish_checksum};
 pub use tunnel::{OuterNetwork, TunnelOffsets, VirtioNetTunnelHeader};
 pub use virtio::{GsoType, VirtioNetHeader};

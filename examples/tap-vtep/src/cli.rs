@@ -6,7 +6,10 @@ use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 use overlay_types::{MacAddr, Vni};
 
-use crate::{config::Local, ipam::cli::IpamCommand};
+use crate::{
+    config::{Local, SuperFrames},
+    ipam::cli::IpamCommand,
+};
 
 /// Where the control socket is unless `--control` says otherwise.
 pub(crate) const DEFAULT_CONTROL: &str = "/run/tap-vtep.sock";
@@ -69,7 +72,7 @@ pub(crate) enum Command {
 pub(crate) struct RunOptions {
     /// The configuration file (TOML), in place of the options below.
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "vni", "tap", "local", "remote", "encapsulation", "port", "address", "mtu", "workers", "busy_poll",
+        "vni", "tap", "local", "remote", "encapsulation", "port", "address", "mtu", "workers", "busy_poll", "underlay",
     ])]
     pub(crate) config: Option<PathBuf>,
     /// The segment's VXLAN network identifier, 0 to 16777215.
@@ -96,6 +99,9 @@ pub(crate) struct RunOptions {
     /// The TAP's MTU [default: the underlay's less the overhead].
     #[arg(long)]
     pub(crate) mtu: Option<u16>,
+    /// How super-frames go out: auto, socket or tunnel-gso [default: auto].
+    #[arg(long, value_name = "WAY")]
+    pub(crate) underlay: Option<SuperFrames>,
     /// How many workers: threads that carry frames, each with a queue of the TAP and a socket of its own [default: 1].
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<usize>,

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use clap::ValueEnum;
 use ipnet::IpNet;
 use overlay_types::{MacAddr, Vni};
 use serde::{Deserialize, de::IgnoredAny};
@@ -32,6 +33,19 @@ const MAX_INTERFACE_NAME: usize = 15;
 /// The most workers: a TAP has up to 256 queues, and no machine gains by so many.
 const MAX_WORKERS: usize = 64;
 
+/// How super-frames leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SuperFrames {
+    /// As it is faster here: whole where the underlay's interface takes them so, else by the sockets.
+    #[default]
+    Auto,
+    /// Cut by us, and sent by UDP sockets.
+    Socket,
+    /// Whole, by a helper TAP with tunnel GSO.
+    TunnelGso,
+}
+
 /// The whole configuration, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
@@ -39,6 +53,7 @@ pub(crate) struct Config {
     pub(crate) local: Option<IpAddr>,
     /// The interface to bind to.
     pub(crate) device: Option<String>,
+    pub(crate) super_frames: SuperFrames,
     pub(crate) workers: WorkerOptions,
     pub(crate) segments: Vec<SegmentOptions>,
 }
@@ -106,7 +121,11 @@ impl Config {
         let vni = options.vni.ok_or_else(|| missing("vni"))?;
         let local = options.local.ok_or_else(|| missing("local"))?;
         let file = File {
-            underlay: Underlay { local: unplaced(local), device: None },
+            underlay: Underlay {
+                local: unplaced(local),
+                device: None,
+                super_frames: options.underlay.unwrap_or_default(),
+            },
             workers: Workers {
                 count: unplaced(options.workers.unwrap_or(1)),
                 busy_poll: options.busy_poll.unwrap_or(0),
@@ -199,6 +218,8 @@ struct File {
 struct Underlay {
     local: Spanned<Local>,
     device: Option<Spanned<String>>,
+    #[serde(default)]
+    super_frames: SuperFrames,
 }
 
 #[derive(Deserialize)]
@@ -248,7 +269,8 @@ impl File {
         for (index, table) in self.segment.into_iter().enumerate() {
             segments.push(table.check(&format!("segment[{index}]"), &mut family, &mut taken)?);
         }
-        Ok(Config { local, device: self.underlay.device.map(Spanned::into_inner), workers, segments })
+        let Underlay { device, super_frames, .. } = self.underlay;
+        Ok(Config { local, device: device.map(Spanned::into_inner), super_frames, workers, segments })
     }
 }
 

@@ -1,11 +1,12 @@
 //! From tunnels to TAPs: datagrams as they come, and frames of one flow merged into one that the TAP takes at once.
 
-use std::{os::fd::AsFd, time::Duration};
+use std::{ops::Range, os::fd::AsFd, time::Duration};
 
-use offload::{Coalescer, Delivery, GsoType, Port};
+use offload::{Coalescer, Delivery, GsoType, Piece, Port, VirtioNetHeader};
 use rustix::io::Errno;
 use tracing::warn;
 use vtep::{DataLane, DropReason, Encapsulation, Received, SegmentId, UnderlayVerdict};
+use vxlan_wire::VxlanHeader;
 
 use crate::{
     complaints::Complaints,
@@ -94,6 +95,18 @@ impl Inbound {
                 source: message.source,
                 ecn: message.ecn,
             };
+            if let Some(virtio) = uncut(&incoming.memory()[message.bytes.clone()], message.segment) {
+                let Range { start, end } = message.bytes;
+                let verdict = lane.from_underlay(&mut incoming.memory()[start..end], received, now);
+                let UnderlayVerdict::Deliver { segment, frame } = verdict else { continue };
+                let start = end - frame.len();
+                // What came before goes before.
+                let memory = &*incoming.memory();
+                coalescer.flush(memory, &mut |delivery| deliver(memory, delivery));
+                let pieces = [Piece { start: start as u32, len: (end - start) as u32 }];
+                deliver(memory, Delivery { port: segment.get(), virtio, header: &[], pieces: &pieces });
+                continue;
+            }
             for datagram in message.datagrams() {
                 let end = datagram.end;
                 let verdict = lane.from_underlay(&mut incoming.memory()[datagram], received, now);
@@ -112,4 +125,17 @@ impl Inbound {
         coalescer.flush(memory, &mut |delivery| deliver(memory, delivery));
         count
     }
+}
+
+/// What a TAP is to be told, where a message is one super-frame of UDP that came through the tunnel whole: what the kernel
+/// says of its datagrams is meant of the inner ones.
+fn uncut(message: &[u8], segment: usize) -> Option<VirtioNetHeader> {
+    if message.len() <= segment {
+        return None;
+    }
+    let frame = message.get(VxlanHeader::LEN..)?;
+    if VxlanHeader::LEN + offload::length_by_packet(frame)? <= segment {
+        return None;
+    }
+    offload::uncut_datagrams(frame, u16::try_from(segment).ok()?)
 }

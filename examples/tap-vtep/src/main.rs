@@ -18,14 +18,12 @@ mod outbound;
 mod plan;
 mod receive;
 mod run;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the loops that carry super-frames"))]
 mod self_test;
 mod send;
 mod show;
 mod sockets;
 mod state;
 mod tap;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the loops that carry super-frames"))]
 mod tunnel_gso;
 mod underlay;
 mod worker;

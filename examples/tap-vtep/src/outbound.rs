@@ -1,16 +1,18 @@
 //! From a TAP into tunnels: frames as they come, and super-frames that are cut on the way.
 
-use std::time::Duration;
+use std::{net::IpAddr, sync::atomic::Ordering, time::Duration};
 
+use ether_wire::{Ipv4Header, UdpHeader};
 use offload::{SuperFrame, VirtioNetHeader};
 use rustix::io::Errno;
 use tracing::warn;
-use vtep::{Cut, DataLane, DropReason, Encapsulated, SegmentId, TapVerdict};
+use vtep::{Cut, DataLane, Destination, DropReason, Encapsulated, RemoteId, SegmentId, TapVerdict};
 
 use crate::{
     complaints::Complaints,
     send::{Addressed, Outgoing, SendBatch, drop_reason},
     tap::{self, Tap},
+    tunnel_gso::Outer,
     underlay::{SenderPool, Underlay},
 };
 
@@ -31,6 +33,8 @@ pub(crate) struct Outbound {
     memory: Vec<u8>,
     read: Vec<Read>,
     batch: SendBatch,
+    /// Whether the underlay's helper TAP, if there is one, takes super-frames.
+    tunnel_works: bool,
 }
 
 /// One frame of a batch.
@@ -58,7 +62,7 @@ pub(crate) struct TapGone;
 
 impl Outbound {
     pub(crate) fn new() -> Self {
-        Self { memory: vec![0; MEMORY], read: Vec::with_capacity(BATCH), batch: SendBatch::new() }
+        Self { memory: vec![0; MEMORY], read: Vec::with_capacity(BATCH), batch: SendBatch::new(), tunnel_works: true }
     }
 
     /// Sends what a TAP has, but no more than a batch: how many frames and super-frames it was.
@@ -151,6 +155,23 @@ impl Outbound {
         };
         let cut = Cut { frames: super_frame.segments() as u32, largest: super_frame.largest_frame() };
         let TapVerdict::Send(encapsulated) = way.lane.from_tap_cut(way.segment, frame, cut, way.now) else { return };
+        if self.tunnel_works
+            && let Some(result) = send_whole(&encapsulated, way, virtio, &super_frame, frame)
+        {
+            match result {
+                Ok(remote) => {
+                    let bytes = super_frame.segments() * super_frame.header_len() + super_frame.payload_len();
+                    way.lane.sent(way.segment, cut.frames, bytes, false);
+                    way.lane.sent_to(remote, cut.frames);
+                    return;
+                }
+                Err(Errno::OPNOTSUPP) => {}
+                Err(error) => {
+                    warn!(%error, "the helper TAP takes no super-frames any more; they go by sockets from now on");
+                    self.tunnel_works = false;
+                }
+            }
+        }
         let sent = self.batch.send_super_frame(
             way.pool,
             &super_frame,
@@ -169,11 +190,42 @@ impl Outbound {
     }
 }
 
+/// Sends a super-frame whole to its one remote; `None` where that is not the way for it.
+fn send_whole(
+    encapsulated: &Encapsulated<'_>,
+    way: Way<'_>,
+    virtio: VirtioNetHeader,
+    super_frame: &SuperFrame,
+    frame: &[u8],
+) -> Option<Result<RemoteId, Errno>> {
+    let tunnel = way.underlay.tunnel.as_ref()?;
+    let &[Destination { remote, address: IpAddr::V4(destination), port }] = encapsulated.destinations() else {
+        return None;
+    };
+    // Nobody would say that it does not fit.
+    let header = encapsulated.header();
+    let packet = Ipv4Header::LEN + UdpHeader::LEN + header.len() + super_frame.largest_frame();
+    if packet > way.underlay.mtu.load(Ordering::Relaxed) as usize {
+        return None;
+    }
+    let options = &way.pool.options;
+    let outer = Outer {
+        destination,
+        source_port: way.pool.port(way.pool.choose(encapsulated.source_port())),
+        destination_port: port,
+        traffic_class: encapsulated.traffic_class,
+        ttl: encapsulated.ttl,
+        df: options.df,
+        udp_checksum: options.udp_checksum,
+    };
+    Some(tunnel.send(&outer, virtio, super_frame, header, frame).map(|()| remote))
+}
+
 /// Each remote that gets the frame, and how.
 fn addressed<'a>(
     encapsulated: &'a Encapsulated<'_>,
     way: Way<'a>,
-) -> impl Iterator<Item = (vtep::RemoteId, Addressed)> + Clone + 'a {
+) -> impl Iterator<Item = (RemoteId, Addressed)> + Clone + 'a {
     let socket = way.pool.choose(encapsulated.source_port());
     encapsulated.destinations().iter().map(move |to| {
         let destination = way.underlay.socket_address(to.address, to.port);

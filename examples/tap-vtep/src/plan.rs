@@ -9,7 +9,7 @@ use std::{
 use thiserror::Error;
 
 use crate::{
-    config::{Config, MAX_MTU, MIN_MTU, SegmentOptions},
+    config::{Config, MAX_MTU, MIN_MTU, SegmentOptions, SuperFrames},
     netlink::{Link, Netlink},
     underlay::{SendOptions, Underlay},
     worker::WorkerOptions,
@@ -19,6 +19,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) workers: WorkerOptions,
+    pub(crate) super_frames: SuperFrames,
     pub(crate) underlay: Underlay,
     /// The name of the underlay's interface.
     pub(crate) underlay_interface: String,
@@ -104,8 +105,17 @@ impl Plan {
         }
         let interface = Arc::new(AtomicU32::new(link.index));
         // What the kernel can do for datagrams is found out at start.
-        let underlay = Underlay { local, interface, device: config.device, segments: false, merges: false };
-        Ok(Self { workers: config.workers, underlay, underlay_interface: link.name, underlay_mtu: link.mtu, segments })
+        let mtu = Arc::new(AtomicU32::new(link.mtu));
+        let device = config.device;
+        let underlay = Underlay { local, interface, device, mtu, segments: false, merges: false, tunnel: None };
+        Ok(Self {
+            workers: config.workers,
+            super_frames: config.super_frames,
+            underlay,
+            underlay_interface: link.name,
+            underlay_mtu: link.mtu,
+            segments,
+        })
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct Message {
     /// Where its bytes lie in [`ReceiveBatch::memory`].
     pub(crate) bytes: Range<usize>,
     /// The length of each datagram; the last may be shorter.
-    segment: usize,
+    pub(crate) segment: usize,
 }
 
 impl Message {

@@ -24,7 +24,7 @@ use vtep::{ControlError, Endpoint, EndpointOptions, SegmentId};
 use crate::{
     apply::open_tap,
     cli::RunOptions,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, SuperFrames},
     control::Listener,
     interface_watch::{Change, InterfaceWatch},
     netlink::Netlink,
@@ -33,6 +33,7 @@ use crate::{
     sockets::Sockets,
     state::{Segment, State},
     tap::TapQueues,
+    tunnel_gso::TunnelGso,
     worker::{Command, Event, Remote, Work, Worker, WorkerOptions},
 };
 
@@ -62,6 +63,8 @@ pub(crate) enum RunError {
     TapGone { segment: String, tap: String },
     #[error("underlay.local or underlay.device is another one: that takes a restart")]
     OtherUnderlay,
+    #[error("no tunnel GSO: {0}")]
+    TunnelGso(String),
     #[error("the [workers] are others: that takes a restart")]
     OtherWorkers,
     #[error("{0}")]
@@ -115,7 +118,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), RunError> {
         Listener::bind(path).map_err(|error| RunError::Control { path: path.display().to_string(), error })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut signals = Signals::new(&runtime)?;
-    let mut running = Running::start(&plan)?;
+    let mut running = Running::start(&plan, &netlink)?;
     let result = running.apply(plan, &netlink).and_then(|()| {
         running.say_ready();
         loop {
@@ -154,6 +157,36 @@ impl Signals {
     }
 }
 
+/// The helper TAP for super-frames, where that is how they go out.
+fn open_tunnel(plan: &Plan, netlink: &Netlink) -> Result<Option<Arc<TunnelGso>>, RunError> {
+    let is_forced = plan.super_frames == SuperFrames::TunnelGso;
+    // Routes decide which way a forwarded packet takes, whatever sockets are bound to.
+    let is_bound = plan.underlay.device.is_some();
+    let suits = || !is_bound && TunnelGso::suits(&plan.underlay_interface).unwrap_or(false);
+    if plan.super_frames == SuperFrames::Socket || (!is_forced && !suits()) {
+        return Ok(None);
+    }
+    let open = || -> Result<TunnelGso, String> {
+        if is_bound {
+            return Err("underlay.device is set, and routes decide which way a forwarded packet takes".to_owned());
+        }
+        let tunnel = TunnelGso::open(netlink, plan.underlay.local).map_err(|error| error.to_string())?;
+        tunnel.trial(netlink).map_err(|error| error.to_string())?;
+        Ok(tunnel)
+    };
+    match open() {
+        Ok(tunnel) => {
+            info!(device = tunnel.device(), "super-frames go out whole (tunnel GSO)");
+            Ok(Some(Arc::new(tunnel)))
+        }
+        Err(reason) if is_forced => Err(RunError::TunnelGso(reason)),
+        Err(reason) => {
+            info!("super-frames go out by sockets: {reason}");
+            Ok(None)
+        }
+    }
+}
+
 /// Why [`Running::serve`] came back.
 enum Ended {
     Stop,
@@ -177,7 +210,7 @@ pub(crate) struct Running {
 
 impl Running {
     /// An endpoint and its workers, without segments.
-    fn start(plan: &Plan) -> Result<Self, RunError> {
+    fn start(plan: &Plan, netlink: &Netlink) -> Result<Self, RunError> {
         let origin = Instant::now();
         let mut secret = [0; 16];
         getrandom::fill(&mut secret).map_err(io::Error::other)?;
@@ -188,6 +221,7 @@ impl Running {
         if let Some(reason) = offloads.reason {
             warn!("{reason}; datagrams are sent or received one by one");
         }
+        underlay.tunnel = open_tunnel(plan, netlink)?;
         let mut endpoint_options = EndpointOptions::new(secret);
         endpoint_options.lanes = options.count;
         let endpoint = Endpoint::new(endpoint_options);

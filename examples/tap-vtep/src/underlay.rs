@@ -16,6 +16,8 @@ use std::{
 use rustix::io::Errno;
 use tracing::warn;
 
+use crate::tunnel_gso::TunnelGso;
+
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 /// Room for bursts. A TCP window or two of a fast peer; more only delays.
@@ -38,6 +40,10 @@ pub(crate) struct Underlay {
     pub(crate) segments: bool,
     /// Whether the kernel merges what is received (`UDP_GRO`), and does it right.
     pub(crate) merges: bool,
+    /// The interface's MTU. It may change.
+    pub(crate) mtu: Arc<AtomicU32>,
+    /// Sends super-frames whole, where that is the way.
+    pub(crate) tunnel: Option<Arc<TunnelGso>>,
 }
 
 /// With whom a socket shares its address.
@@ -167,6 +173,8 @@ pub(crate) struct SendOptions {
 pub(crate) struct SenderPool {
     pub(crate) options: SendOptions,
     pub(crate) sockets: Vec<Socket>,
+    /// The port of each.
+    ports: Vec<u16>,
     /// Whether the kernel cuts messages into datagrams. It wants to make the checksums, too.
     segments: AtomicBool,
 }
@@ -178,6 +186,7 @@ impl SenderPool {
         let count = u32::from(*options.source_ports.end()) - first + 1;
         let parts = count.min(u32::from(SENDING_SOCKETS));
         let mut sockets = Vec::with_capacity(parts as usize);
+        let mut ports_taken = Vec::with_capacity(parts as usize);
         let mut error = None;
         for part in 0..parts {
             let (from, to) = (first + count * part / parts, first + count * (part + 1) / parts);
@@ -187,22 +196,30 @@ impl SenderPool {
             let opened = (0..ports.min(64)).find_map(|step| {
                 let port = from + (start + step) % ports;
                 match sender(underlay, &options, port as u16) {
-                    Ok(socket) => Some(socket),
+                    Ok(socket) => Some((socket, port as u16)),
                     Err(reason) => {
                         error = Some(reason);
                         None
                     }
                 }
             });
-            sockets.extend(opened);
+            if let Some((socket, port)) = opened {
+                sockets.push(socket);
+                ports_taken.push(port);
+            }
         }
         match error {
             Some(error) if sockets.is_empty() => Err(error),
             _ => {
                 let segments = AtomicBool::new(options.udp_checksum && underlay.segments);
-                Ok(Self { options, sockets, segments })
+                Ok(Self { options, sockets, ports: ports_taken, segments })
             }
         }
+    }
+
+    /// The source port of a socket.
+    pub(crate) fn port(&self, socket: usize) -> u16 {
+        self.ports[socket]
     }
 
     /// Whether a message may carry several datagrams.

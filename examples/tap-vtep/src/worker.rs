@@ -140,7 +140,7 @@ impl Worker {
     }
 
     /// Waits for something to do, and does one batch of each kind that is there. `false` when told to stop.
-    fn turn(&mut self, timeout: Option<&rustix::event::Timespec>) -> bool {
+    fn turn(&mut self, timeout: Option<&Timespec>) -> bool {
         let mut ready = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 32];
         let count = self.wait(&mut ready, timeout);
         self.lane.refresh();
