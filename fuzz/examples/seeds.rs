@@ -13,7 +13,7 @@ use std::{
 type Part = fn(&[u8]) -> Option<Vec<u8>>;
 
 /// The targets that read bytes, which files they begin from, and what of a frame.
-const TARGETS: [(&str, &[&str], Part); 16] = [
+const TARGETS: [(&str, &[&str], Part); 18] = [
     ("vxlan_decode", &["vxlan"], header),
     ("gbp_decode", &["vxlan"], header),
     ("gpe_decode", &["vxlan"], header),
@@ -30,6 +30,8 @@ const TARGETS: [(&str, &[&str], Part); 16] = [
     ("neighbor_decode", &[""], neighbor),
     ("too_big_encode", &[""], with_mtu),
     ("ether_round_trip", &[""], any_header),
+    ("offload_segment", &[""], with_virtio),
+    ("offload_coalesce", &[""], train),
 ];
 
 /// Bytes of a seed: the largest Geneve header and some payload, or an inner frame behind the outer headers.
@@ -94,6 +96,17 @@ fn whole(frame: &[u8]) -> Option<Vec<u8>> {
 
 fn with_mtu(frame: &[u8]) -> Option<Vec<u8>> {
     Some([&1450_u16.to_be_bytes()[..], &front(frame, LEN)].concat())
+}
+
+/// The whole frame behind a virtio-net header that is made to fit it, with segments of 20 bytes.
+fn with_virtio(frame: &[u8]) -> Option<Vec<u8>> {
+    Some([&[1, 1, 0, 0, 0, 20, 0, 0, 0, 0, 0], frame].concat())
+}
+
+/// The whole frame, with a whole checksum, and four that go on where it ends.
+fn train(frame: &[u8]) -> Option<Vec<u8>> {
+    let length = u16::try_from(frame.len()).ok()?.to_be_bytes();
+    Some([&[0x12, length[0], length[1]], frame, &[0x13, 0, 0].repeat(4)].concat())
 }
 
 /// What is behind Ethernet, if it is IPv4.

@@ -70,7 +70,7 @@ enum BenchOf {
     /// The program beside the kernel's VXLAN, Open vSwitch and others: TCP, UDP, round trips, processors, as a table and a
     /// plot.
     Endpoint(EndpointOptions),
-    /// The codecs beside the floor and other crates: one table of all benches of the wire crates. Needs no root.
+    /// The codecs beside the floor and other crates: one table of all benches of the wire crates and of `offload`. Needs no root.
     Codecs(MicroOptions),
     /// The tables of fdb beside other maps: time, memory, readers beside a writer. Needs no root.
     Tables(MicroOptions),

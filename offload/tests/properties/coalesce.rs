@@ -275,6 +275,36 @@ fn what_ends_a_run() {
 }
 
 #[test]
+fn vlan_tags_are_compared() {
+    let mut frames = stream(8, 100);
+    for frame in &mut frames {
+        frame.tags = vec![[0x88, 0xa8, 0, 7], [0x81, 0, 0, 1]];
+    }
+    assert_eq!(counts(&frames), [8]);
+    frames[3].tags[1][3] = 2;
+    assert_eq!(counts(&frames), [3, 1, 4]);
+    frames[5].tags[0][2] = 0x20;
+    assert_eq!(counts(&frames), [3, 1, 1, 1, 2]);
+}
+
+#[test]
+fn an_identification_counts_or_is_constant_from_the_start() {
+    let with = |identifications: &[u16], fragment| {
+        let mut frames = stream(identifications.len(), 100);
+        for (frame, identification) in frames.iter_mut().zip(identifications) {
+            (frame.identification, frame.fragment) = (*identification, fragment);
+        }
+        counts(&frames)
+    };
+    assert_eq!(with(&[0xfffe, 0xffff, 0, 1], 0), [4]);
+    assert_eq!(with(&[9, 9, 9, 9], 0x4000), [4]);
+    assert_eq!(with(&[9, 9, 9, 9], 0), [1, 1, 1, 1]);
+    assert_eq!(with(&[0, 1, 0, 1], 0x4000), [2, 2]);
+    assert_eq!(with(&[0, 0, 1, 2], 0x4000), [2, 2]);
+    assert_eq!(with(&[0, 1, 3, 4], 0x4000), [2, 2]);
+}
+
+#[test]
 fn datagrams_are_merged_up_to_64_and_only_where_wanted() {
     let mut frames = stream(70, 100);
     for frame in &mut frames {

@@ -171,7 +171,7 @@ impl Frame {
             return delivered;
         }
         delivered.bytes.truncate(end);
-        delivered.originals = vec![self.range.start..self.range.start + end];
+        delivered.originals[0].end = self.range.start + end;
         let offset = if self.is_tcp() { 16 } else { 6 };
         let room = usize::from(self.port.mtu).saturating_sub(payload - network);
         let is_sound = !self.is_tcp() || payload - transport >= 20 && payload <= end;

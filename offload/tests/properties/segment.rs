@@ -184,6 +184,32 @@ fn what_virtio_says_is_not_trusted() {
 }
 
 #[test]
+fn a_checksum_of_zero_is_sent_as_ones_by_udp_alone() {
+    let (spec, _) = some();
+    for tcp in [None, spec.tcp.clone()] {
+        for is_ipv6 in [false, true] {
+            let is_udp = tcp.is_none();
+            let mut spec = Spec { tcp: tcp.clone(), is_ipv6, fragment: 0, padding: 0, ..spec.clone() };
+            // The checksum of a segment with a word of zeros, put into that word, makes the sum all ones.
+            spec.payload = vec![0; 10];
+            spec.checksum = Checksum::Whole;
+            let field = spec.transport_offset() + if is_udp { 6 } else { 16 };
+            let word: [u8; 2] = *spec.build()[field..].first_chunk().unwrap();
+            spec.payload[..2].copy_from_slice(&word);
+            spec.checksum = Checksum::Partial;
+
+            let expected = if is_udp { [0xff, 0xff] } else { [0, 0] };
+            let virtio = virtio(&spec, 10);
+            let mut frame = spec.build();
+            assert_eq!(segments(&virtio, &frame).unwrap()[0][field..field + 2], expected);
+            let lone = VirtioNetHeader::new().with_checksum(virtio.csum_start(), virtio.csum_offset());
+            assert_eq!(finish_checksum(&lone, &mut frame), Ok(()));
+            assert_eq!(frame[field..field + 2], expected);
+        }
+    }
+}
+
+#[test]
 fn fragments_and_wrong_lengths_are_refused() {
     let (spec, virtio) = some();
     for fragment in [0x2000, 0x0001, 0x3fff] {

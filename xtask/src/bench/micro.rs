@@ -17,14 +17,18 @@ use crate::{
     step::{Failure, Outcome, Steps, quietly},
 };
 
-/// The wire crates, and what their benches are called.
-const CODECS: &str = "bench -p vxlan-wire -p geneve-wire -p nvgre-wire -p ether-wire --bench codec --bench frames";
+/// The wire crates with `offload`, and what their benches are called.
+const CODECS: &str = "bench -p vxlan-wire -p geneve-wire -p nvgre-wire -p ether-wire -p offload --bench codec --bench frames \
+                      --bench offload";
 /// The bench of the tables, and the one that needs threads and memory and prints tables of its own.
 const TABLES: &str = "bench -p fdb --bench tables";
 const READERS: &str = "bench -p fdb --bench readers";
 /// The bench of the pools, and the one that needs memory and prints a table of its own.
 const POOLS: &str = "bench -p ipam --bench pools";
 const MEMORY: &str = "bench -p ipam --bench memory";
+
+/// The other crates of the project.
+const OURS: [&str; 3] = ["fdb", "ipam", "offload"];
 
 /// How long is measured.
 #[derive(Args)]
@@ -34,7 +38,7 @@ pub(crate) struct MicroOptions {
     seconds: u32,
 }
 
-/// Runs the benches of the wire crates and prints the table.
+/// Runs the benches of the wire crates and of `offload`, and prints the table.
 pub(crate) fn codecs(options: &MicroOptions) -> bool {
     let mut steps = Steps::new(false);
     let mut table = Table::default();
@@ -114,7 +118,7 @@ impl Who {
     fn new(function: &str) -> Self {
         match function {
             "floor" => Self::Floor,
-            ours if ours.contains("-wire") || ours.starts_with("fdb") || ours.starts_with("ipam") => {
+            ours if ours.contains("-wire") || OURS.iter().any(|name| ours.starts_with(name)) => {
                 Self::Ours(ours.to_owned())
             }
             other => Self::Other(other.to_owned()),
