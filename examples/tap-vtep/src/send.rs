@@ -15,6 +15,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
 };
+use socket2::Socket;
 use vtep::{DropReason, RemoteId};
 
 use crate::underlay::{DEFAULT_TTL, SenderPool};
@@ -111,7 +112,17 @@ impl SendBatch {
     ///
     /// Neighbours of the same length for the same remote go as one message: order within a socket and a remote, and so
     /// within a flow, stays.
-    pub(crate) fn flush(&mut self, pool: &SenderPool, memory: &[u8], mut outcome: impl FnMut(&Outgoing, Outcome)) {
+    pub(crate) fn flush(&mut self, pool: &SenderPool, memory: &[u8], outcome: impl FnMut(&Outgoing, Outcome)) {
+        self.flush_by(pool, |socket| System(socket.as_fd()), memory, outcome);
+    }
+
+    fn flush_by<'p, S: Sender>(
+        &mut self,
+        pool: &'p SenderPool,
+        system: impl Fn(&'p Socket) -> S,
+        memory: &[u8],
+        mut outcome: impl FnMut(&Outgoing, Outcome),
+    ) {
         let Self { outgoing, order, groups, vectors, messages, single, .. } = self;
         order.clear();
         order.extend(0..outgoing.len());
@@ -138,7 +149,7 @@ impl SendBatch {
                 groups.push(count);
                 end += count;
             }
-            let mut system = System(pool.sockets[socket].as_fd());
+            let mut system = system(&pool.sockets[socket]);
             let mut place = done;
             let mut next_group = groups.iter();
             send_all(&mut system, messages.ready(), |system, result| {
@@ -609,4 +620,6 @@ mod tests {
             assert_eq!(drop_reason(error), expected, "{error}");
         }
     }
+
+    mod grouping;
 }

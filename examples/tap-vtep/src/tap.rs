@@ -28,6 +28,9 @@ pub(crate) struct Tap {
     file: OwnedFd,
     /// Whether this holder reads from it; else another one does.
     pub(crate) reads: bool,
+    /// Refuses super-frames as a device does that cannot take them.
+    #[cfg(test)]
+    pub(crate) refuses_super_frames: bool,
 }
 
 impl Tap {
@@ -47,7 +50,16 @@ impl Tap {
             result => result?,
         }
         take_super_frames(&file)?;
-        Ok(Self { file, reads: true })
+        Ok(Self::holding(file, true))
+    }
+
+    fn holding(file: OwnedFd, reads: bool) -> Self {
+        Self {
+            file,
+            reads,
+            #[cfg(test)]
+            refuses_super_frames: false,
+        }
     }
 
     /// The device's MAC address now, wherever it has been moved to.
@@ -69,13 +81,13 @@ impl Tap {
 
     /// The same file for a second holder.
     fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { file: self.file.try_clone()?, reads: self.reads })
+        Ok(Self::holding(self.file.try_clone()?, self.reads))
     }
 
     /// A file that can be read and written in a TAP's stead.
     #[cfg(test)]
     pub(crate) fn from_fd(file: OwnedFd) -> Self {
-        Self { file, reads: true }
+        Self::holding(file, true)
     }
 
     /// Reads one frame, its virtio-net header first: how many bytes.
@@ -143,6 +155,10 @@ impl TapWriter {
         memory: &[u8],
         pieces: &[Piece],
     ) -> rustix::io::Result<()> {
+        #[cfg(test)]
+        if tap.refuses_super_frames && virtio.is_super_frame() {
+            return Err(Errno::INVAL);
+        }
         let virtio = virtio.to_bytes();
         self.0.clear();
         self.0.push(vector(&virtio));

@@ -65,6 +65,10 @@ struct Bed {
 
 impl Bed {
     fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut SegmentConfig)) -> Self {
         let peer = UdpSocket::bind((PEER, 0)).unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let port = peer.local_addr().unwrap().port();
@@ -72,6 +76,7 @@ impl Bed {
         let mut config = SegmentConfig::new(Vni::new(42).unwrap());
         config.port = port;
         config.mac = Some(OUR_MAC);
+        change(&mut config);
         let segment = endpoint.add_segment(config).unwrap();
         endpoint.add_flood(segment, PEER.into()).unwrap();
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -248,3 +253,5 @@ fn commands_are_obeyed() {
     bed.worker.remote().send(Command::Stop);
     assert!(!bed.worker.turn(None));
 }
+
+mod super_frames;
