@@ -1,6 +1,8 @@
 //! Checksums that a sender left to hardware.
 
-use crate::packet::Packet;
+use ether_wire::{IpProtocol, UdpHeader};
+
+use crate::{GsoType, VirtioNetHeader, packet::Packet};
 
 /// `true` where the checksum of TCP or UDP in this frame is partial: the field holds the sum of the pseudo-header, and the
 /// whole checksum does not verify.
@@ -20,4 +22,28 @@ pub fn is_partial(frame: &[u8]) -> bool {
     let Some((field, _)) = packet.checksum(frame) else { return false };
     let pseudo = packet.whole_pseudo();
     field == pseudo.fold() && !pseudo.add_bytes(packet.transport_bytes(frame)).is_valid()
+}
+
+/// What a super-frame of UDP that was never cut asks for: `None` where `frame` is anything else.
+///
+/// A kernel tunnel leaves cutting to hardware that a veth does not have. Unlike TCP, such a frame does not show into what it
+/// is to be cut, and nobody may guess; `segment_size`, the bytes of payload of each datagram, is what the socket says that
+/// it came from (`UDP_GRO`).
+#[must_use]
+pub fn uncut_datagrams(frame: &[u8], segment_size: u16) -> Option<VirtioNetHeader> {
+    let packet = Packet::parse(frame).ok()??;
+    let (field, offset) = packet.checksum(frame)?;
+    let header_length = packet.transport + UdpHeader::LEN;
+    let is_super_frame = packet.protocol == IpProtocol::UDP
+        && packet.end == frame.len()
+        && field == packet.whole_pseudo().fold()
+        && segment_size != 0
+        && packet.end - header_length > usize::from(segment_size);
+    is_super_frame.then(|| {
+        VirtioNetHeader::new().with_checksum(packet.transport as u16, offset).with_gso(
+            GsoType::UdpL4,
+            segment_size,
+            header_length as u16,
+        )
+    })
 }

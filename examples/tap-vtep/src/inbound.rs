@@ -2,10 +2,11 @@
 
 use std::{os::fd::AsFd, time::Duration};
 
-use offload::{Coalescer, Delivery, GsoType, Port};
+use offload::{Coalescer, Delivery, GsoType, Piece, Port};
 use rustix::io::Errno;
 use tracing::warn;
 use vtep::{DataLane, DropReason, Encapsulation, Received, SegmentId, UnderlayVerdict};
+use vxlan_wire::VxlanHeader;
 
 use crate::{
     complaints::Complaints,
@@ -87,13 +88,22 @@ impl Inbound {
             }
         };
         for index in 0..count {
-            let Some(message) = incoming.message(index) else { continue };
+            let Some(mut message) = incoming.message(index) else { continue };
             let received = Received {
                 encapsulation: Encapsulation::Vxlan,
                 port: receiver.port,
                 source: message.source,
                 ecn: message.ecn,
             };
+            // Where the kernel is the peer over a veth, a guest's datagrams come as one that nobody has cut; the size that the
+            // socket says is that of the inner ones then.
+            let uncut = message.segment().and_then(|segment| {
+                let frame = incoming.memory().get(message.bytes.start + VxlanHeader::LEN..message.bytes.end)?;
+                offload::uncut_datagrams(frame, segment)
+            });
+            if uncut.is_some() {
+                message.take_as_one();
+            }
             for datagram in message.datagrams() {
                 let end = datagram.end;
                 let verdict = lane.from_underlay(&mut incoming.memory()[datagram], received, now);
@@ -103,8 +113,15 @@ impl Inbound {
                     lane.dropped(Some(segment), 1, DropReason::Socket);
                     continue;
                 };
-                let port = Port { id: segment.get(), mtu, merge_udp: merges_udp };
                 let memory = &*incoming.memory();
+                if let Some(virtio) = uncut {
+                    // What came before it goes before it.
+                    coalescer.flush(memory, &mut |delivery| deliver(memory, delivery));
+                    let piece = Piece { start: frame.start as u32, len: frame.len() as u32 };
+                    deliver(memory, Delivery { port: segment.get(), virtio, header: &[], pieces: &[piece] });
+                    continue;
+                }
+                let port = Port { id: segment.get(), mtu, merge_udp: merges_udp };
                 coalescer.push(port, memory, frame, &mut |delivery| deliver(memory, delivery));
             }
         }

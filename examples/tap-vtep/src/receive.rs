@@ -47,6 +47,16 @@ pub(crate) struct Message {
 }
 
 impl Message {
+    /// The length of each of several datagrams; `None` for one alone.
+    pub(crate) fn segment(&self) -> Option<u16> {
+        if self.bytes.len() > self.segment { u16::try_from(self.segment).ok() } else { None }
+    }
+
+    /// Makes it one datagram.
+    pub(crate) fn take_as_one(&mut self) {
+        self.segment = self.bytes.len();
+    }
+
     /// Where each of its datagrams lies. One without a byte is one, too.
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = Range<usize>> {
         let Range { start, end } = self.bytes;
