@@ -62,7 +62,7 @@ fn pass(vtep: &TapVtep, peer: &HandPeer, delivered: &Sniffer, first: &TransportF
     assert!(of_class(CE) == payload[marked * SEGMENT..][..SEGMENT], "{} bytes marked: {context}", of_class(CE).len());
     assert_eq!(of_class(ECT).len(), (COUNT - 1) * SEGMENT, "{context}");
     // They came merged, or the test shows nothing.
-    assert!(frames.len() < COUNT / 2, "{} frames: {context}", frames.len());
+    assert!(frames.len() < COUNT / 2, "{} frames: {context}, {:?}", frames.len(), vtep.log());
 }
 
 #[test]

@@ -16,8 +16,9 @@ use crate::{
 
 /// Flows at a time.
 const FLOWS: usize = 3;
-/// Datagrams of one burst, and the pause behind it: slow enough that no queue on the way overflows.
-const BURST: usize = 48;
+/// Calls and bytes of one burst, and the pause behind it: slow enough that no queue on the way overflows.
+const BURST_CALLS: usize = 48;
+const BURST_BYTES: usize = 60_000;
 const PAUSE: Duration = Duration::from_millis(2);
 /// The payload that fills a packet with the least MTU of the segments: 1430 less IPv6 and UDP.
 const FULL: usize = 1430 - 40 - 8;
@@ -67,13 +68,16 @@ fn pass(from: &Namespace, to: &Namespace, (source, target): (u8, u8), family: Fa
         }
         let targets: Vec<SocketAddr> = flows.iter().map(|(_, receiver)| receiver.local_addr().unwrap()).collect();
         let numbers: Vec<_> = (0..lengths.len()).collect();
-        for (call, numbers) in numbers.chunks(at_once).enumerate() {
+        let (mut calls, mut sent) = (0, 0);
+        for numbers in numbers.chunks(at_once) {
             for (flow, (sender, _)) in flows.iter().enumerate() {
                 let bytes: Vec<u8> = numbers.iter().flat_map(|at| datagram(flow, *at, lengths[*at])).collect();
-                sender.send_to(&bytes, targets[flow]).unwrap();
+                sent += sender.send_to(&bytes, targets[flow]).unwrap();
+                calls += 1;
             }
-            if (call + 1) * at_once % BURST < at_once {
+            if calls >= BURST_CALLS || sent >= BURST_BYTES {
                 thread::sleep(PAUSE);
+                (calls, sent) = (0, 0);
             }
         }
     });

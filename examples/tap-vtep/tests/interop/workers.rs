@@ -105,7 +105,7 @@ fn other_workers_take_a_restart() {
     let flood = flood_to_all(&underlay, Family::V4);
     let one = one_segment(underlay.host(0), Family::V4, &flood);
     let two = with_two(&underlay, &flood);
-    for (before, after) in [(&one, &two), (&two, &one), (&one, &format!("[workers]\nbusy_poll = true\n{one}"))] {
+    for (before, after) in [(&one, &two), (&two, &one), (&one, &format!("[workers]\nbusy_poll = 50\n{one}"))] {
         let mut vtep = TapVtep::configured(PROGRAM, &underlay.host(0).namespace, before);
         let lines = vtep.log().len();
         // What else is new is not applied either.

@@ -420,6 +420,31 @@ fn what_a_sender_left_to_hardware_is_handed_on_so() {
     }
 }
 
+/// Datagrams of a guest behind kernel VXLAN come uncut over a veth, with the size of the inner ones as the socket's: here
+/// the sender's socket gives that size.
+#[test]
+fn datagrams_that_a_kernel_peer_never_cut_come_in_whole() {
+    for family in Family::ALL {
+        let mut bed = Bed::new();
+        let frame = incoming(family, Transport::Udp);
+        let small = frame.bytes(b"before");
+        bed.peer.send_to(&datagram(&small), (HERE, bed.port)).unwrap();
+        segment_sends(&bed.peer, SEGMENT_SIZE);
+        let uncut = frame.bytes_with_partial_checksum(&payload(20 * SEGMENT_SIZE + 1));
+        bed.deliver(&datagram(&uncut));
+        assert_eq!(bed.take(), Ok((VirtioNetHeader::new(), small)));
+        let (virtio, taken) = bed.take().unwrap();
+        assert_eq!(virtio, gso(&frame, SEGMENT_SIZE), "{family:?}");
+        assert!(taken == uncut, "{family:?}");
+        assert_eq!(bed.take(), Err(Errno::AGAIN));
+        assert_eq!((bed.statistics().rx_frames, bed.statistics().drops.total()), (2, 0));
+        // Anything else of that length is cut where the socket says, as datagrams are.
+        bed.deliver(&datagram(&frame.bytes(&payload(SEGMENT_SIZE))));
+        let dropped = bed.statistics().drops.total() + bed.endpoint.drops().total();
+        assert_eq!((bed.statistics().rx_frames, dropped), (3, 1), "{family:?}");
+    }
+}
+
 #[test]
 fn no_allocation_per_super_frame_or_run() {
     let mut bed = Bed::new();
