@@ -92,6 +92,8 @@ fn verify_all(family: Family) {
     let _both = start_two(&underlay, family, "");
     let from = &underlay.host(0).namespace;
     let guest = guest_behind_a_bridge(underlay.host(1));
+    // It has another MAC address than the TAP had, which was asked for before.
+    from.ip(&format!("neigh flush dev {TAP}"));
     let on_the_wire = Sniffer::new(from, Host::DEVICE, Direction::Outgoing, |_| true);
     let at_the_guest = Sniffer::new(&guest, "eth0", Direction::Incoming, |_| true);
 
