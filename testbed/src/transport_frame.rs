@@ -63,7 +63,7 @@ pub struct TransportFrame {
     pub destination: MacAddr,
     /// Whom it says to be from.
     pub source: MacAddr,
-    /// IPv4 from 10.50.0.2 to 10.50.0.1, or IPv6 from fd00:50::2 to fd00:50::1.
+    /// IPv4 from `10.50.0.2` to `10.50.0.1`, or IPv6 from `fd00:50::2` to `fd00:50::1`.
     pub family: Family,
     /// DSCP and ECN.
     pub traffic_class: u8,
@@ -225,10 +225,8 @@ mod tests {
     #[test]
     fn the_traffic_class_is_found() {
         for family in Family::ALL {
-            let frame = TransportFrame {
-                traffic_class: 0xb9,
-                ..TransportFrame::new(guest_mac(1), family, Transport::Udp)
-            };
+            let frame =
+                TransportFrame { traffic_class: 0xb9, ..TransportFrame::new(guest_mac(1), family, Transport::Udp) };
             assert_eq!(TransportFrame::traffic_class_of(family, &frame.bytes(b"")), 0xb9);
         }
     }

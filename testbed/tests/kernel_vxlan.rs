@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use testbed::{
-    Direction, Family, Flood, Host, KernelVtep, KernelVtepOptions, Ping, Sniffer, Underlay, ping, ping_with,
-    transfer,
+    Direction, Family, Flood, Host, KernelVtep, KernelVtepOptions, Ping, Sniffer, Underlay, ping, ping_with, transfer,
 };
 
 fn pair(underlay: &Underlay, family: Family, vni: u32, port: u16) -> [KernelVtep; 2] {

@@ -191,7 +191,10 @@ pub(crate) fn missing([one, two]: &[TapVtep; 2]) -> [u64; 2] {
 /// Waits until what was sent since then has been delivered, but for what the system had no room for in the sockets.
 pub(crate) fn expect_all_delivered(underlay: &Underlay, both: &[TapVtep; 2], before: [u64; 2], context: &str) {
     let lost = |host: &Host| {
-        ["UdpRcvbufErrors", "Udp6RcvbufErrors"].map(|counter| host.namespace.protocol_counter(counter)).iter().sum::<u64>()
+        ["UdpRcvbufErrors", "Udp6RcvbufErrors"]
+            .map(|counter| host.namespace.protocol_counter(counter))
+            .iter()
+            .sum::<u64>()
     };
     let expected = [1, 0].map(|receiver| if lost(underlay.host(receiver)) == 0 { 0 } else { u64::MAX });
     let is_delivered = || {

@@ -45,7 +45,9 @@ fn verify(file: &std::path::Path, fields: [&str; 3]) -> [[usize; 3]; 3] {
     ] {
         words.extend(["-o", option]);
     }
-    fields.iter().for_each(|field| words.extend(["-e", field]));
+    for field in &fields {
+        words.extend(["-e", field]);
+    }
     let here = Namespace::new("tshark");
     let finished = here.run_within(Duration::from_secs(300), &words);
     assert_eq!(finished.status, Some(0), "{}", finished.stderr);

@@ -40,8 +40,8 @@ fn pass(vtep: &TapVtep, peer: &HandPeer, delivered: &Sniffer, first: &TransportF
     // Stopped, it finds all of them at once.
     vtep.signal(Signal::STOP);
     cut_sends(peer.socket(), datagrams[0].len() as u16);
-    let parts = if is_outside { vec![0..marked, marked..marked + 1, marked + 1..COUNT] } else { vec![0..COUNT] };
-    for part in parts {
+    let (before_it, behind_it) = if is_outside { (marked, marked + 1) } else { (0, 0) };
+    for part in [0..before_it, before_it..behind_it, behind_it..COUNT].into_iter().filter(|part| !part.is_empty()) {
         mark(peer.socket(), if is_outside && part.len() == 1 { CE } else { ECT });
         peer.send_datagram(&datagrams[part].concat());
     }
@@ -74,19 +74,18 @@ fn a_mark_in_a_burst_arrives_and_no_other() {
             let peer = HandPeer::new(&underlay, 1, outer);
             let vtep = start(&underlay, outer, &format!("flood = [\"{}\"]", peer.address()));
             let destination = tap_mac(&underlay);
-            let flows = Family::ALL.into_iter().flat_map(|inner| {
-                iter::zip(iter::repeat(inner), [Transport::tcp(1), Transport::Udp])
-            });
+            let flows = Family::ALL
+                .into_iter()
+                .flat_map(|inner| iter::zip(iter::repeat(inner), [Transport::tcp(1), Transport::Udp]));
             for (number, (inner, transport)) in (0..).zip(flows) {
                 for is_outside in [false, true] {
                     let ports = (5000 + number, 6000 + u16::from(is_outside));
                     let first = TransportFrame { ports, ..TransportFrame::new(destination, inner, transport) };
                     let at = first.transport_at();
                     let wanted = [ports.0.to_be_bytes(), ports.1.to_be_bytes()].concat();
-                    let delivered =
-                        Sniffer::new(&underlay.host(0).namespace, TAP, Direction::Incoming, move |frame| {
-                            frame.get(at..at + 4) == Some(&wanted)
-                        });
+                    let delivered = Sniffer::new(&underlay.host(0).namespace, TAP, Direction::Incoming, move |frame| {
+                        frame.get(at..at + 4) == Some(&wanted)
+                    });
                     pass(&vtep, &peer, &delivered, &first, is_outside);
                 }
             }

@@ -144,7 +144,9 @@ fn between_two_of_ours() {
             let [one, two] = [0, 1].map(|index| &underlay.host(index).namespace);
             pass_all(one, two, (1, 2), family);
             pass_all(two, one, (2, 1), family);
-            both.iter().for_each(|vtep| Counts::expect_no_drop(vtep, &format!("{cable:?}, {family:?}")));
+            for vtep in &both {
+                Counts::expect_no_drop(vtep, &format!("{cable:?}, {family:?}"));
+            }
         }
     }
 }

@@ -4,8 +4,8 @@
 use testbed::{Family, Host, KernelVtep, Namespace, TapVtep, Underlay, transfer};
 
 use crate::bed::{
-    Cable, Counts, TAP, add_guest_addresses, expect_all_delivered, flood_to_all, guest_address, kernel_peers, missing, start,
-    start_two,
+    Cable, Counts, TAP, add_guest_addresses, expect_all_delivered, flood_to_all, guest_address, kernel_peers, missing,
+    start, start_two,
 };
 
 /// Bytes each way.

@@ -24,7 +24,9 @@ fn a_super_frame_that_was_never_cut_arrives_whole() {
             let frames = Family::ALL.map(|inner| {
                 TransportFrame::new(tap_mac(&underlay), inner, Transport::tcp(1)).bytes_with_partial_checksum(&payload)
             });
-            frames.iter().for_each(|frame| peer.send(frame));
+            for frame in &frames {
+                peer.send(frame);
+            }
             delivered.expect(2);
             assert!(delivered.frames() == frames, "{cable:?}, {family:?}");
             Counts { delivered: 2, ..Counts::default() }.expect(&vtep);
@@ -60,7 +62,9 @@ fn other_long_datagrams_cost_nothing_else() {
             }
         }
     }
-    frames.iter().for_each(|frame| peer.send(frame));
+    for frame in &frames {
+        peer.send(frame);
+    }
     wait_until("all are dealt with", || Counts::of(&vtep).total() == frames.len() as u64);
     let delivered = Sniffer::of_stream(&underlay.host(0).namespace, TAP, 2);
     peer.send(&usual_frame(destination));

@@ -6,8 +6,8 @@ use rustix::process::Signal;
 use testbed::{Family, Ping, Scratch, TapVtep, Underlay, ping, transfer, wait_until};
 
 use crate::bed::{
-    Cable, Counts, HandPeer, PROGRAM, TAP, add_guest_addresses, configuration_file, expect_all_delivered,
-    flood_to_all, guest_address, kernel_peers, missing, one_segment, only_line, run_to_end, start, start_two,
+    Cable, Counts, HandPeer, PROGRAM, TAP, add_guest_addresses, configuration_file, expect_all_delivered, flood_to_all,
+    guest_address, kernel_peers, missing, one_segment, only_line, run_to_end, start, start_two,
 };
 
 const ALL: Ping = Ping { sent: 3, received: 3, duplicates: 0 };
@@ -71,7 +71,9 @@ fn two_workers_on_both_sides_lose_nothing() {
     let before = missing(&both);
     let [one, two] = [0, 1].map(|index| &underlay.host(index).namespace);
     move_streams(one, two);
-    both.iter().for_each(|vtep| Counts::expect_no_drop(vtep, "two workers on both sides"));
+    for vtep in &both {
+        Counts::expect_no_drop(vtep, "two workers on both sides");
+    }
     expect_all_delivered(&underlay, &both, before, "two workers on both sides");
 }
 

@@ -138,9 +138,14 @@ fn send(pool: &SenderPool, wanted: &[Wanted], refuse: impl FnMut(&Message) -> Op
     }
     let network = RefCell::new(Network { taken: Vec::new(), refuse });
     let mut outcomes = vec![None; wanted.len()];
-    batch.flush_by(pool, |_| &network, &memory, |outgoing, outcome| {
-        assert!(outcomes[outgoing.frame].replace(outcome).is_none(), "told twice");
-    });
+    batch.flush_by(
+        pool,
+        |_| &network,
+        &memory,
+        |outgoing, outcome| {
+            assert!(outcomes[outgoing.frame].replace(outcome).is_none(), "told twice");
+        },
+    );
     assert!(batch.is_empty());
     let outcomes: Vec<_> = outcomes.into_iter().map(|outcome| outcome.expect("each is told")).collect();
     let messages = network.into_inner().taken;
@@ -201,11 +206,9 @@ fn a_shorter_one_is_the_last() {
 fn another_remote_socket_ttl_or_class_ends_the_group() {
     let first = to(1, 100);
     assert_eq!(groups(&[first, to(2, 100), first, to(2, 100)]), [2, 2]);
-    for other in [
-        Wanted { ttl: 9, ..first },
-        Wanted { traffic_class: 3, ..first },
-        Wanted { traffic_class: 0xb8, ..first },
-    ] {
+    for other in
+        [Wanted { ttl: 9, ..first }, Wanted { traffic_class: 3, ..first }, Wanted { traffic_class: 0xb8, ..first }]
+    {
         assert_eq!(groups(&[first, first, other, other, first]), [2, 2, 1], "{other:?}");
     }
     assert_eq!(groups(&[first, Wanted { socket: 1, ..first }, first]), [2, 1]);

@@ -79,7 +79,7 @@ fn receive(bed: &Bed) -> Vec<u8> {
 /// Has each datagram of a send of the peer's hold so many bytes.
 #[allow(unsafe_code)]
 fn segment_sends(peer: &UdpSocket, segment: usize) {
-    let value = segment as libc::c_int;
+    let value = libc::c_int::try_from(segment).unwrap();
     // SAFETY: the option reads an integer, which outlives the call.
     let status = unsafe {
         libc::setsockopt(
@@ -155,7 +155,9 @@ fn what_the_kernel_does_not_cut_goes_one_by_one() {
     let payload = payload(5 * SEGMENT_SIZE + 1);
     bed.queue(gso(&first, SEGMENT_SIZE), &first.bytes_with_partial_checksum(&payload));
     let equal = [1_u8, 2, 3].map(|number| first.bytes(&[number; 99]));
-    equal.iter().for_each(|frame| bed.queue(VirtioNetHeader::new(), frame));
+    for frame in &equal {
+        bed.queue(VirtioNetHeader::new(), frame);
+    }
     bed.turn();
     for frame in cut(&first, &payload).iter().chain(&equal) {
         assert!(receive(&bed) == datagram(frame));
@@ -212,7 +214,8 @@ fn a_super_frame_of_too_large_segments_is_counted_by_its_frames() {
 /// RFC 7348 §6.1: dropped where tags are not carried, and counted by its frames; else cut, its tags in each frame.
 #[test]
 fn a_super_frame_in_a_vlan_goes_as_its_frames_would() {
-    for (vlan, family) in [Vlan::Drop, Vlan::Carry].into_iter().flat_map(|vlan| Family::ALL.map(|family| (vlan, family)))
+    for (vlan, family) in
+        [Vlan::Drop, Vlan::Carry].into_iter().flat_map(|vlan| Family::ALL.map(|family| (vlan, family)))
     {
         let mut bed = Bed::with(|config| config.vlan = vlan);
         let first = outgoing(family, Transport::tcp(7));
