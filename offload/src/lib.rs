@@ -103,7 +103,8 @@
 //!
 //! Such a frame is not dropped but delivered with a virtio-net header that says so ([`VirtioNetHeader::NEEDS_CSUM`]), and TCP that is
 //! longer than the MTU also as the super-frame that it is. [`is_partial`] tells. For UDP that is longer than the MTU the size
-//! that its sender meant is lost, so it stays one datagram.
+//! that its sender meant is not in the frame, so it stays one datagram, but for a caller whose socket knows that size
+//! ([`uncut_datagrams`]).
 //!
 //! To trust such a field is safe:
 //!
@@ -134,7 +135,7 @@ mod virtio;
 
 pub use coalesce::{Coalescer, Delivery, Piece, Port};
 pub use error::OffloadError;
-pub use partial::{is_partial, length_by_packet, uncut_datagrams};
+pub use partial::{is_partial, uncut_datagrams};
 pub use segment::{SuperFrame, finish_checksum};
 pub use tunnel::{OuterNetwork, TunnelOffsets, VirtioNetTunnelHeader};
 pub use virtio::{GsoType, VirtioNetHeader};

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use overlay_types::MacAddr;
 
-use crate::{deadline::fail, family::Family, frame::guest_mac, namespace::Namespace, underlay::Host};
+use crate::{family::Family, frame::guest_mac, namespace::Namespace, underlay::Host};
 
 /// Who gets what the peer has no entry for.
 #[derive(Clone, Debug)]
@@ -131,15 +131,5 @@ impl KernelVtep {
     #[must_use]
     pub fn access(&self) -> &str {
         &self.access
-    }
-}
-
-/// Has the stack of a host finish the checksums of what it sends, and cut it to size. A kernel VXLAN sender leaves the
-/// inner ones to the network card, which a veth does not have; a receiver in user space then reads wrong ones.
-#[track_caller]
-pub fn finish_checksums(host: &Host) {
-    let finished = host.namespace.run(&["ethtool", "-K", Host::DEVICE, "tx", "off"]);
-    if finished.status != Some(0) {
-        fail(format_args!("ethtool -K {} tx off: {}", Host::DEVICE, finished.stderr.trim()));
     }
 }

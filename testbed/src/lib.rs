@@ -41,6 +41,7 @@ mod scratch;
 mod sniffer;
 mod tool;
 mod transfer;
+mod transport_frame;
 mod underlay;
 
 pub use command::{Background, Finished, run};
@@ -50,7 +51,7 @@ pub use family::Family;
 pub use fault::Fault;
 pub use frame::{EXPERIMENTAL, Numbered, UdpFrame, frame, guest_mac, internet_checksum, sequence_numbers, vxlan};
 pub use frame_sender::FrameSender;
-pub use kernel_vxlan::{Flood, KernelVtep, KernelVtepOptions, finish_checksums};
+pub use kernel_vxlan::{Flood, KernelVtep, KernelVtepOptions};
 pub use namespace::Namespace;
 pub use ping::{Ping, ping, ping_with};
 pub use program::{Exit, TapVtep};
@@ -58,6 +59,7 @@ pub use scratch::Scratch;
 pub use sniffer::{Direction, Sniffer};
 pub use tool::{require, require_root};
 pub use transfer::{Transfer, transfer};
+pub use transport_frame::{Transport, TransportFrame};
 pub use underlay::{Host, Underlay};
 
 #[cfg(doctest)]

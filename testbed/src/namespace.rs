@@ -196,6 +196,29 @@ impl Namespace {
         }
     }
 
+    /// Sets offloads of a device as `ethtool -K` takes them: `"tx off tso off"`.
+    #[track_caller]
+    pub fn set_offloads(&self, device: &str, offloads: &str) {
+        let words: Vec<&str> = ["ethtool", "-K", device].into_iter().chain(offloads.split_whitespace()).collect();
+        let finished = self.run(&words);
+        if finished.status != Some(0) {
+            fail(format_args!("{}: {}", words.join(" "), finished.stderr.trim()));
+        }
+    }
+
+    /// A counter of the protocols inside, as `/proc/net/snmp` and `/proc/net/snmp6` have it: `"TcpInCsumErrors"`,
+    /// `"Udp6RcvbufErrors"`.
+    #[track_caller]
+    #[must_use]
+    pub fn protocol_counter(&self, name: &str) -> u64 {
+        let read = |file: &str| fs::read_to_string(Path::new("/proc/thread-self/net").join(file)).unwrap_or_default();
+        let (both, ipv6) = self.enter(|| (read("snmp"), read("snmp6")));
+        match protocol_counter(name, &both, &ipv6) {
+            Some(value) => value,
+            None => fail(format_args!("{self:?} has no counter {name}")),
+        }
+    }
+
     /// A UDP socket inside.
     #[track_caller]
     #[must_use]
@@ -213,6 +236,21 @@ impl Drop for Inner {
     fn drop(&mut self) {
         remove(&self.name);
     }
+}
+
+/// `snmp` has a line of names and one of values for each protocol, `snmp6` a name and a value in each line.
+fn protocol_counter(name: &str, snmp: &str, snmp6: &str) -> Option<u64> {
+    let row = snmp6.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    let lines: Vec<_> = snmp.lines().collect();
+    let column = || {
+        lines.chunks_exact(2).find_map(|pair| {
+            let (protocol, names) = pair[0].split_once(": ")?;
+            let counter = name.strip_prefix(protocol)?;
+            let at = names.split(' ').position(|name| name == counter)?;
+            pair[1].split(' ').nth(at + 1)?.parse().ok()
+        })
+    };
+    row.or_else(column)
 }
 
 #[track_caller]
@@ -245,5 +283,21 @@ fn remove_stale() {
         if is_stale(&name) {
             remove(&name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_protocols_are_read() {
+        let snmp = "Tcp: InSegs InCsumErrors\nTcp: 7 1\nUdp: InDatagrams InCsumErrors\nUdp: 8 2\n";
+        let snmp6 = "Udp6InDatagrams                 \t9\nUdp6InCsumErrors                 \t3\n";
+        let counter = |name| protocol_counter(name, snmp, snmp6);
+        assert_eq!(counter("TcpInCsumErrors"), Some(1));
+        assert_eq!(counter("UdpInCsumErrors"), Some(2));
+        assert_eq!(counter("Udp6InCsumErrors"), Some(3));
+        assert_eq!(counter("UdpNothing"), None);
     }
 }

@@ -18,6 +18,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("ping", "iputils-ping"),
     ("setpriv", "util-linux"),
     ("strace", "strace"),
+    ("tshark", "tshark"),
     ("unshare", "util-linux"),
 ];
 

@@ -555,7 +555,7 @@ fn a_lane_sees_changes_after_a_refresh() {
 fn a_super_frame_counts_as_the_frames_that_are_cut_from_it() {
     let one = One::new(|_| {});
     let mtu = 1450;
-    let frame = [&frame(THERE, HERE)[..], &[0; 20_000]].concat();
+    let frame = [&frame(THERE, HERE)[..], &[0; 2_000]].concat();
     let cut = |frames, largest| one.lane.from_tap_cut(one.segment, &frame, Cut { frames, largest }, seconds(0));
     assert!(matches!(cut(14, 14 + mtu), TapVerdict::Send(_)));
     assert!(matches!(cut(14, 14 + mtu + 1), TapVerdict::Drop(DropReason::TooBig)));

@@ -1,8 +1,8 @@
 //! From tunnels to TAPs: datagrams as they come, and frames of one flow merged into one that the TAP takes at once.
 
-use std::{ops::Range, os::fd::AsFd, time::Duration};
+use std::{os::fd::AsFd, time::Duration};
 
-use offload::{Coalescer, Delivery, GsoType, Piece, Port, VirtioNetHeader};
+use offload::{Coalescer, Delivery, GsoType, Piece, Port};
 use rustix::io::Errno;
 use tracing::warn;
 use vtep::{DataLane, DropReason, Encapsulation, Received, SegmentId, UnderlayVerdict};
@@ -88,24 +88,21 @@ impl Inbound {
             }
         };
         for index in 0..count {
-            let Some(message) = incoming.message(index) else { continue };
+            let Some(mut message) = incoming.message(index) else { continue };
             let received = Received {
                 encapsulation: Encapsulation::Vxlan,
                 port: receiver.port,
                 source: message.source,
                 ecn: message.ecn,
             };
-            if let Some(virtio) = uncut(&incoming.memory()[message.bytes.clone()], message.segment) {
-                let Range { start, end } = message.bytes;
-                let verdict = lane.from_underlay(&mut incoming.memory()[start..end], received, now);
-                let UnderlayVerdict::Deliver { segment, frame } = verdict else { continue };
-                let start = end - frame.len();
-                // What came before goes before.
-                let memory = &*incoming.memory();
-                coalescer.flush(memory, &mut |delivery| deliver(memory, delivery));
-                let pieces = [Piece { start: start as u32, len: (end - start) as u32 }];
-                deliver(memory, Delivery { port: segment.get(), virtio, header: &[], pieces: &pieces });
-                continue;
+            // Where the kernel is the peer over a veth, a guest's datagrams come as one that nobody has cut; the size that the
+            // socket says is that of the inner ones then.
+            let uncut = message.segment().and_then(|segment| {
+                let frame = incoming.memory().get(message.bytes.start + VxlanHeader::LEN..message.bytes.end)?;
+                offload::uncut_datagrams(frame, segment)
+            });
+            if uncut.is_some() {
+                message.take_as_one();
             }
             for datagram in message.datagrams() {
                 let end = datagram.end;
@@ -116,8 +113,15 @@ impl Inbound {
                     lane.dropped(Some(segment), 1, DropReason::Socket);
                     continue;
                 };
-                let port = Port { id: segment.get(), mtu, merge_udp: merges_udp };
                 let memory = &*incoming.memory();
+                if let Some(virtio) = uncut {
+                    // What came before it goes before it.
+                    coalescer.flush(memory, &mut |delivery| deliver(memory, delivery));
+                    let piece = Piece { start: frame.start as u32, len: frame.len() as u32 };
+                    deliver(memory, Delivery { port: segment.get(), virtio, header: &[], pieces: &[piece] });
+                    continue;
+                }
+                let port = Port { id: segment.get(), mtu, merge_udp: merges_udp };
                 coalescer.push(port, memory, frame, &mut |delivery| deliver(memory, delivery));
             }
         }
@@ -125,17 +129,4 @@ impl Inbound {
         coalescer.flush(memory, &mut |delivery| deliver(memory, delivery));
         count
     }
-}
-
-/// What a TAP is to be told, where a message is one super-frame of UDP that came through the tunnel whole: what the kernel
-/// says of its datagrams is meant of the inner ones.
-fn uncut(message: &[u8], segment: usize) -> Option<VirtioNetHeader> {
-    if message.len() <= segment {
-        return None;
-    }
-    let frame = message.get(VxlanHeader::LEN..)?;
-    if VxlanHeader::LEN + offload::length_by_packet(frame)? <= segment {
-        return None;
-    }
-    offload::uncut_datagrams(frame, u16::try_from(segment).ok()?)
 }

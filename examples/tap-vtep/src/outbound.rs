@@ -177,7 +177,7 @@ impl Outbound {
             &super_frame,
             frame,
             encapsulated.header(),
-            addressed(&encapsulated, way),
+            &addressed(&encapsulated, way),
             |remote, datagrams| way.lane.sent_to(remote, datagrams),
         );
         if sent.frames > 0 {

@@ -43,10 +43,20 @@ pub(crate) struct Message {
     /// Where its bytes lie in [`ReceiveBatch::memory`].
     pub(crate) bytes: Range<usize>,
     /// The length of each datagram; the last may be shorter.
-    pub(crate) segment: usize,
+    segment: usize,
 }
 
 impl Message {
+    /// The length of each of several datagrams; `None` for one alone.
+    pub(crate) fn segment(&self) -> Option<u16> {
+        if self.bytes.len() > self.segment { u16::try_from(self.segment).ok() } else { None }
+    }
+
+    /// Makes it one datagram.
+    pub(crate) fn take_as_one(&mut self) {
+        self.segment = self.bytes.len();
+    }
+
     /// Where each of its datagrams lies. One without a byte is one, too.
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = Range<usize>> {
         let Range { start, end } = self.bytes;
@@ -142,7 +152,8 @@ impl Ancillary {
                     // IPv4 gives one byte, IPv6 and UDP an integer.
                     (libc::IPPROTO_IP, libc::IP_TOS) => ancillary.traffic_class = *data,
                     (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
-                        ancillary.traffic_class = data.cast::<libc::c_int>().read_unaligned() as u8;
+                        let class = data.cast::<libc::c_int>().read_unaligned();
+                        ancillary.traffic_class = u8::try_from(class).unwrap_or(0);
                     }
                     (libc::SOL_UDP, libc::UDP_GRO) => {
                         ancillary.segment = usize::try_from(data.cast::<libc::c_int>().read_unaligned()).ok();

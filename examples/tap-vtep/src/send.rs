@@ -15,6 +15,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
 };
+use socket2::Socket;
 use vtep::{DropReason, RemoteId};
 
 use crate::underlay::{DEFAULT_TTL, SenderPool};
@@ -111,7 +112,17 @@ impl SendBatch {
     ///
     /// Neighbours of the same length for the same remote go as one message: order within a socket and a remote, and so
     /// within a flow, stays.
-    pub(crate) fn flush(&mut self, pool: &SenderPool, memory: &[u8], mut outcome: impl FnMut(&Outgoing, Outcome)) {
+    pub(crate) fn flush(&mut self, pool: &SenderPool, memory: &[u8], outcome: impl FnMut(&Outgoing, Outcome)) {
+        self.flush_by(pool, |socket| System(socket.as_fd()), memory, outcome);
+    }
+
+    fn flush_by<'p, S: Sender>(
+        &mut self,
+        pool: &'p SenderPool,
+        system: impl Fn(&'p Socket) -> S,
+        memory: &[u8],
+        mut outcome: impl FnMut(&Outgoing, Outcome),
+    ) {
         let Self { outgoing, order, groups, vectors, messages, single, .. } = self;
         order.clear();
         order.extend(0..outgoing.len());
@@ -133,12 +144,12 @@ impl SendBatch {
                 messages.push(
                     &mut vectors[end..end + count],
                     &first.addressed,
-                    (count > 1).then_some(first.bytes.len()),
+                    (count > 1).then_some(first.bytes.len() as u16),
                 );
                 groups.push(count);
                 end += count;
             }
-            let mut system = System(pool.sockets[socket].as_fd());
+            let mut system = system(&pool.sockets[socket]);
             let mut place = done;
             let mut next_group = groups.iter();
             send_all(&mut system, messages.ready(), |system, result| {
@@ -175,7 +186,7 @@ impl SendBatch {
         super_frame: &SuperFrame,
         frame: &[u8],
         tunnel_header: &[u8],
-        destinations: impl Iterator<Item = (RemoteId, Addressed)> + Clone,
+        destinations: &(impl Iterator<Item = (RemoteId, Addressed)> + Clone),
         mut sent_to: impl FnMut(RemoteId, u32),
     ) -> SentSuperFrame {
         debug_assert!(self.is_empty(), "what came before goes before");
@@ -207,7 +218,7 @@ impl SendBatch {
                 let mut is_done = false;
                 if pool.segments() {
                     messages.clear();
-                    messages.push(vectors, &addressed, (count > 1).then_some(datagram));
+                    messages.push(vectors, &addressed, (count > 1).then_some(datagram as u16));
                     send_all(&mut system, messages.ready(), |_, result| match result {
                         Ok(()) => is_done = true,
                         Err(error) if count > 1 => pool.refused(error),
@@ -330,7 +341,7 @@ impl Messages {
     }
 
     /// Adds a message of these bytes; with `segment`, the kernel cuts it into datagrams of that length.
-    fn push(&mut self, vectors: &mut [libc::iovec], addressed: &Addressed, segment: Option<usize>) {
+    fn push(&mut self, vectors: &mut [libc::iovec], addressed: &Addressed, segment: Option<u16>) {
         let header = &mut self.headers[self.count].msg_hdr;
         header.msg_namelen = self.names[self.count].write(&addressed.destination);
         header.msg_name = (&raw mut self.names[self.count]).cast();
@@ -374,7 +385,7 @@ impl Name {
 }
 
 /// Writes what differs from the socket's own type of service and TTL, and where the kernel is to cut.
-fn write_control(header: &mut libc::msghdr, control: &mut Control, addressed: &Addressed, segment: Option<usize>) {
+fn write_control(header: &mut libc::msghdr, control: &mut Control, addressed: &Addressed, segment: Option<u16>) {
     let (level, class, hops) = if addressed.destination.is_ipv6() {
         (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, libc::IPV6_HOPLIMIT)
     } else {
@@ -387,28 +398,24 @@ fn write_control(header: &mut libc::msghdr, control: &mut Control, addressed: &A
     // pointers stay within them.
     unsafe {
         let mut next = libc::CMSG_FIRSTHDR(header);
-        let mut add = |level, kind, value: libc::c_int, size: usize| {
+        let mut add = |level, kind, value: &[u8]| {
             if let Some(message) = next.as_mut() {
                 message.cmsg_level = level;
                 message.cmsg_type = kind;
-                message.cmsg_len = libc::CMSG_LEN(size as u32) as _;
-                // On a little-endian machine the low bytes are the first, on any other the value must be of that size.
-                match size {
-                    2 => libc::CMSG_DATA(message).cast::<u16>().write_unaligned(value as u16),
-                    _ => libc::CMSG_DATA(message).cast::<libc::c_int>().write_unaligned(value),
-                }
-                used += libc::CMSG_SPACE(size as u32) as usize;
+                message.cmsg_len = libc::CMSG_LEN(value.len() as u32) as _;
+                ptr::copy_nonoverlapping(value.as_ptr(), libc::CMSG_DATA(message), value.len());
+                used += libc::CMSG_SPACE(value.len() as u32) as usize;
                 next = libc::CMSG_NXTHDR(header, message);
             }
         };
         if addressed.traffic_class != 0 {
-            add(level, class, addressed.traffic_class.into(), size_of::<libc::c_int>());
+            add(level, class, &libc::c_int::from(addressed.traffic_class).to_ne_bytes());
         }
         if addressed.ttl != DEFAULT_TTL {
-            add(level, hops, addressed.ttl.into(), size_of::<libc::c_int>());
+            add(level, hops, &libc::c_int::from(addressed.ttl).to_ne_bytes());
         }
         if let Some(segment) = segment {
-            add(libc::SOL_UDP, libc::UDP_SEGMENT, segment as libc::c_int, size_of::<u16>());
+            add(libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes());
         }
     }
     header.msg_controllen = used as _;
@@ -609,4 +616,6 @@ mod tests {
             assert_eq!(drop_reason(error), expected, "{error}");
         }
     }
+
+    mod grouping;
 }

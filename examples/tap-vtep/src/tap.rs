@@ -28,6 +28,9 @@ pub(crate) struct Tap {
     file: OwnedFd,
     /// Whether this holder reads from it; else another one does.
     pub(crate) reads: bool,
+    /// Refuses super-frames as a device does that cannot take them.
+    #[cfg(test)]
+    pub(crate) refuses_super_frames: bool,
 }
 
 impl Tap {
@@ -47,7 +50,16 @@ impl Tap {
             result => result?,
         }
         take_super_frames(&file)?;
-        Ok(Self { file, reads: true })
+        Ok(Self::holding(file, true))
+    }
+
+    fn holding(file: OwnedFd, reads: bool) -> Self {
+        Self {
+            file,
+            reads,
+            #[cfg(test)]
+            refuses_super_frames: false,
+        }
     }
 
     /// The device's MAC address now, wherever it has been moved to.
@@ -69,13 +81,13 @@ impl Tap {
 
     /// The same file for a second holder.
     fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { file: self.file.try_clone()?, reads: self.reads })
+        Ok(Self::holding(self.file.try_clone()?, self.reads))
     }
 
     /// A file that can be read and written in a TAP's stead.
     #[cfg(test)]
     pub(crate) fn from_fd(file: OwnedFd) -> Self {
-        Self { file, reads: true }
+        Self::holding(file, true)
     }
 
     /// Reads one frame, its virtio-net header first: how many bytes.
@@ -143,6 +155,10 @@ impl TapWriter {
         memory: &[u8],
         pieces: &[Piece],
     ) -> rustix::io::Result<()> {
+        #[cfg(test)]
+        if tap.refuses_super_frames && virtio.is_super_frame() {
+            return Err(Errno::INVAL);
+        }
         let virtio = virtio.to_bytes();
         self.0.clear();
         self.0.push(vector(&virtio));
@@ -151,10 +167,11 @@ impl TapWriter {
         }
         // A run never has more; were it so, the frame would be short and the device refuse it.
         self.0.extend(pieces.iter().take(PIECES - 2).map(|piece| vector(&memory[piece.range()])));
+        let count = libc::c_int::try_from(self.0.len()).unwrap_or(libc::c_int::MAX);
         loop {
             // SAFETY: each vector describes memory that lives and does not change until the call is back.
-            let count = unsafe { libc::writev(tap.file.as_raw_fd(), self.0.as_ptr(), self.0.len() as libc::c_int) };
-            if count >= 0 {
+            let written = unsafe { libc::writev(tap.file.as_raw_fd(), self.0.as_ptr(), count) };
+            if written >= 0 {
                 return Ok(());
             }
             match crate::receive::last_error() {
@@ -187,7 +204,7 @@ fn empty_request() -> libc::ifreq {
 
 /// Has the host's stack leave checksums and cutting to us, as far as this kernel can: UDP segmentation came with Linux 6.2.
 fn take_super_frames(file: &OwnedFd) -> rustix::io::Result<()> {
-    let (little_endian, header): (libc::c_int, libc::c_int) = (1, VirtioNetHeader::LEN as libc::c_int);
+    let (little_endian, header): (libc::c_uint, libc::c_uint) = (1, VirtioNetHeader::LEN as _);
     // SAFETY: both requests read an integer, which outlives the call.
     let status = unsafe {
         libc::ioctl(file.as_raw_fd(), libc::TUNSETVNETLE as _, &raw const little_endian)

@@ -65,6 +65,10 @@ struct Bed {
 
 impl Bed {
     fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut SegmentConfig)) -> Self {
         let peer = UdpSocket::bind((PEER, 0)).unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let port = peer.local_addr().unwrap().port();
@@ -72,6 +76,7 @@ impl Bed {
         let mut config = SegmentConfig::new(Vni::new(42).unwrap());
         config.port = port;
         config.mac = Some(OUR_MAC);
+        change(&mut config);
         let segment = endpoint.add_segment(config).unwrap();
         endpoint.add_flood(segment, PEER.into()).unwrap();
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -82,6 +87,8 @@ impl Bed {
             device: None,
             segments: true,
             merges: true,
+            mtu: Arc::new(AtomicU32::new(1500)),
+            tunnel: None,
         };
         let options = SendOptions { df: true, udp_checksum: true, source_ports: 49152..=65535 };
         let receiver = Receiver { socket: underlay.receiver(port, false).unwrap(), port, group: None, worker: 0 };
@@ -248,3 +255,5 @@ fn commands_are_obeyed() {
     bed.worker.remote().send(Command::Stop);
     assert!(!bed.worker.turn(None));
 }
+
+mod super_frames;

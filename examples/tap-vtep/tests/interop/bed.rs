@@ -7,7 +7,7 @@ use std::{
 
 use overlay_types::MacAddr;
 use serde_json::Value;
-use testbed::{Family, Host, KernelVtep, KernelVtepOptions, Scratch, TapVtep, Underlay, vxlan, wait_until};
+use testbed::{Family, Host, KernelVtep, KernelVtepOptions, Scratch, TapVtep, Underlay, ping, vxlan, wait_until};
 
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tap-vtep");
@@ -136,6 +136,74 @@ pub(crate) fn configuration_file(files: &Scratch, configuration: &str) -> String
     files.write("vtep.toml", configuration).display().to_string()
 }
 
+/// What the hosts' devices on the underlay do for what they carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cable {
+    /// As a veth is made: super-frames go across uncut, and nobody makes a checksum.
+    Veth,
+    /// Frames of the MTU with whole checksums, one by one.
+    Wire,
+    /// The same, merged again where they arrive.
+    WireWithGro,
+}
+
+impl Cable {
+    pub(crate) const ALL: [Self; 3] = [Self::Veth, Self::Wire, Self::WireWithGro];
+
+    /// Makes all hosts' devices so.
+    pub(crate) fn lay(self, underlay: &Underlay) {
+        let offloads = match self {
+            Self::Veth => return,
+            Self::Wire => "tx off tso off gso off gro off",
+            Self::WireWithGro => "tx off tso off gso off gro on",
+        };
+        underlay.hosts().iter().for_each(|host| host.namespace.set_offloads(Host::DEVICE, offloads));
+    }
+}
+
+/// Our endpoint on the first two hosts, with the addresses of guests on their TAPs. What the first one's guest said
+/// before the second was there is no longer on its way.
+pub(crate) fn start_two(underlay: &Underlay, family: Family, lines: &str) -> [TapVtep; 2] {
+    let both = [0, 1].map(|index| {
+        let (here, there) = (underlay.host(index), underlay.host(1 - index));
+        let lines = format!("flood = [\"{}\"]\n{lines}", there.address(family));
+        let vtep = TapVtep::configured(PROGRAM, &here.namespace, &one_segment(here, family, &lines));
+        for inner in Family::ALL {
+            let prefix_len = if inner == Family::V4 { 24 } else { 64 };
+            here.namespace.add_address(TAP, guest_address(here.number(), inner), prefix_len);
+        }
+        vtep
+    });
+    for inner in Family::ALL {
+        wait_until("they reach each other", || {
+            ping(&underlay.host(0).namespace, guest_address(2, inner), 1).received == 1
+        });
+    }
+    both
+}
+
+/// How many frames of the first endpoint the second has not delivered, and those of the second the first.
+pub(crate) fn missing([one, two]: &[TapVtep; 2]) -> [u64; 2] {
+    let [one, two] = [one, two].map(Counts::of);
+    [one.sent.abs_diff(two.delivered), two.sent.abs_diff(one.delivered)]
+}
+
+/// Waits until what was sent since then has been delivered, but for what the system had no room for in the sockets.
+pub(crate) fn expect_all_delivered(underlay: &Underlay, both: &[TapVtep; 2], before: [u64; 2], context: &str) {
+    let lost = |host: &Host| {
+        ["UdpRcvbufErrors", "Udp6RcvbufErrors"]
+            .map(|counter| host.namespace.protocol_counter(counter))
+            .iter()
+            .sum::<u64>()
+    };
+    let expected = [1, 0].map(|receiver| if lost(underlay.host(receiver)) == 0 { 0 } else { u64::MAX });
+    let is_delivered = || {
+        let now = missing(both);
+        (0..2).all(|way| expected[way] == u64::MAX || now[way] == before[way])
+    };
+    wait_until(&format!("all is delivered, {before:?} but {:?}: {context}", missing(both)), is_delivered);
+}
+
 /// What the endpoint has counted since it started, all segments and the rest together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -174,6 +242,13 @@ impl Counts {
     /// The same with so many delivered more.
     pub(crate) fn and_delivered(self, count: u64) -> Self {
         Self { delivered: self.delivered + count, ..self }
+    }
+
+    /// Nothing has been dropped.
+    #[track_caller]
+    pub(crate) fn expect_no_drop(vtep: &TapVtep, context: &str) {
+        let counts = Self::of(vtep);
+        assert!(counts.drops.is_empty(), "{counts:?}: {context}");
     }
 
     /// Waits until the endpoint has dealt with as many, and compares.

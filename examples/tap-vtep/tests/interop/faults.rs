@@ -26,9 +26,13 @@ struct Sending {
 
 impl Sending {
     fn new(hosts: u8) -> Self {
+        Self::configured(hosts, "")
+    }
+
+    fn configured(hosts: u8, lines: &str) -> Self {
         let underlay = Underlay::new(hosts);
         let peers = kernel_peers(&underlay, Family::V4);
-        let vtep = start(&underlay, Family::V4, &flood_to_all(&underlay, Family::V4));
+        let vtep = start(&underlay, Family::V4, &format!("{}\n{lines}", flood_to_all(&underlay, Family::V4)));
         Self { underlay, peers, vtep }
     }
 
@@ -88,10 +92,10 @@ fn an_error_that_stays_is_counted_and_ends_nothing() {
 }
 
 /// `sendmmsg` says that it sent one of many: the others are sent by the next call. (The first one's is the made answer: it
-/// really is lost.)
+/// really is lost.) Without checksums each datagram is a message of its own.
 #[test]
 fn a_short_count_is_sent_on() {
-    let sending = Sending::new(2);
+    let sending = Sending::configured(2, "udp_checksum = false");
     for (stream, count) in [(1, 2), (2, 30), (3, 64)] {
         let arriving = sending.arriving(0, stream);
         let fault = Fault::inject(sending.vtep.id(), "sendmmsg", "retval=1:when=1");
@@ -103,6 +107,26 @@ fn a_short_count_is_sent_on() {
         numbers.dedup();
         assert_eq!(numbers.len(), count as usize - 1, "a frame came twice");
     }
+}
+
+/// Equal frames go as one message; where the system takes none of that kind, they go one by one, and none is lost.
+#[test]
+fn a_message_of_many_datagrams_that_is_refused_costs_no_packet() {
+    let sending = Sending::new(2);
+    let mut before = Counts::of(&sending.vtep);
+    for (stream, error) in (1..).zip(["EINVAL", "EMSGSIZE", "EIO"]) {
+        let arriving = sending.arriving(0, stream);
+        // Twice: each message is tried again.
+        let fault = Fault::inject(sending.vtep.id(), "sendmmsg", &format!("error={error}:when=1..2"));
+        sending.broadcast_at_once(stream, 64);
+        arriving.expect_stream(stream, 64);
+        assert_eq!(fault.end(), 2, "{error}");
+        assert_eq!(arriving.numbers(stream), (0..64).collect::<Vec<_>>(), "{error}");
+        before.sent += 64;
+        before.expect(&sending.vtep);
+    }
+    let said = sending.vtep.log().iter().filter(|line| line.contains("one by one")).count();
+    assert_eq!(said, 1, "{:?}", sending.vtep.log());
 }
 
 /// A peer that the underlay's routes cannot reach, in each way in which they say so, beside a healthy one.

@@ -9,7 +9,9 @@ use testbed::{
     TapVtep, Underlay, guest_mac, ping, stays, wait_until,
 };
 
-use crate::bed::{PORT, TAP, VNI, add_guest_addresses, flood_to_all, guest_address, kernel_peers, start, stranger};
+use crate::bed::{
+    Cable, PORT, TAP, VNI, add_guest_addresses, flood_to_all, guest_address, kernel_peers, start, stranger,
+};
 
 const COUNT: u32 = 1000;
 
@@ -79,6 +81,7 @@ fn our_own_address_in_the_flood_list_is_left_out() {
 fn a_multicast_group_reaches_each_peer_once() {
     for (family, group) in [(Family::V4, "239.1.1.1"), (Family::V6, "ff05::42")] {
         let underlay = Underlay::new(3);
+        Cable::Wire.lay(&underlay);
         let options = KernelVtepOptions { vni: VNI, port: PORT, flood: Flood::Group(group.parse::<IpAddr>().unwrap()) };
         let peers: Vec<_> = underlay.hosts()[1..].iter().map(|host| KernelVtep::new(host, &options)).collect();
         let host = underlay.host(0);
@@ -137,6 +140,7 @@ fn on_the_wire(namespace: &Namespace, stream: u32) -> Sniffer {
 #[test]
 fn a_known_address_gets_its_frames_alone() {
     let underlay = Underlay::new(3);
+    Cable::Wire.lay(&underlay);
     let peers = kernel_peers(&underlay, Family::V4);
     let vtep = start(&underlay, Family::V4, &flood_to_all(&underlay, Family::V4));
     let ours = &underlay.host(0).namespace;
@@ -168,6 +172,7 @@ fn a_known_address_gets_its_frames_alone() {
 fn a_peer_that_refuses_costs_the_other_no_packet() {
     for family in Family::ALL {
         let underlay = Underlay::new(3);
+        Cable::Wire.lay(&underlay);
         let healthy = KernelVtep::new(underlay.host(1), &KernelVtepOptions::to(&[underlay.host(0).address(family)]));
         // As many refusals as there are datagrams.
         let closed = &underlay.host(2).namespace;

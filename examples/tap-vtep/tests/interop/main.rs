@@ -4,8 +4,11 @@
 //! What a test needs and does not find fails it with one line that says how to get it. Nothing is skipped.
 
 mod bed;
+mod checksums;
 mod commands;
 mod configuration;
+mod congestion;
+mod datagrams;
 mod demo;
 mod devices;
 mod drops;
@@ -13,10 +16,13 @@ mod faults;
 mod flooding;
 mod frame_sizes;
 mod kernel_ping;
-mod kernel_tcp;
 mod learning;
 mod lifecycle;
 mod outer_header;
 mod own_peer;
 mod quick_start;
 mod segments;
+mod socket_options;
+mod transfers;
+mod uncut;
+mod workers;

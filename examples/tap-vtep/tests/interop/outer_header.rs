@@ -7,7 +7,7 @@ use testbed::{
     vxlan, wait_until,
 };
 
-use crate::bed::{HandPeer, PORT, TAP, VNI, start, stranger};
+use crate::bed::{Cable, HandPeer, PORT, TAP, VNI, start, stranger};
 
 const ETHERNET_LEN: usize = 14;
 
@@ -18,6 +18,7 @@ fn inner() -> UdpFrame {
 /// The outer IP packets that our endpoint sends for these frames from its TAP.
 fn outer(family: Family, lines: &str, frames: &[UdpFrame]) -> Vec<Vec<u8>> {
     let underlay = Underlay::new(2);
+    Cable::Wire.lay(&underlay);
     let peer = HandPeer::new(&underlay, 1, family);
     let lines = format!("flood = [\"{}\"]\n{lines}", peer.address());
     let _vtep = start(&underlay, family, &lines);
