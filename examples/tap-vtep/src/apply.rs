@@ -34,7 +34,9 @@ impl Running {
     /// error nothing has changed. Segments that stay keep their TAP, their learned rows and their counters.
     pub(crate) fn apply(&mut self, plan: Plan, netlink: &Netlink) -> Result<(), RunError> {
         let underlay = &self.state.underlay;
-        if (plan.underlay.local, &plan.underlay.device) != (underlay.local, &underlay.device) {
+        if (plan.underlay.local, &plan.underlay.device, plan.super_frames)
+            != (underlay.local, &underlay.device, self.super_frames)
+        {
             return Err(RunError::OtherUnderlay);
         }
         if plan.workers != self.options {

@@ -1,8 +1,10 @@
-//! Watches for an interface that goes away and comes back as a new one of the same name.
+//! Watches for an interface that goes away and comes back as a new one of the same name, and for its MTU.
+#![allow(unsafe_code)]
 
 use std::{
-    io,
+    io, mem,
     net::{Ipv4Addr, UdpSocket},
+    os::fd::AsRawFd as _,
 };
 
 use rustix::net::netdevice::name_to_index;
@@ -34,10 +36,24 @@ impl InterfaceWatch {
         name_to_index(&self.socket, name).ok()
     }
 
+    /// Its MTU now; `None` while it is away.
+    pub(crate) fn mtu(&self) -> Option<u32> {
+        // SAFETY: `ifreq` is plain bytes and addresses of none of ours; zero is a value of it.
+        let mut request: libc::ifreq = unsafe { mem::zeroed() };
+        // A zero stays behind it: the name of an interface that exists, or one that is not found.
+        for (place, byte) in request.ifr_name[..libc::IFNAMSIZ - 1].iter_mut().zip(self.name.bytes()) {
+            *place = byte.cast_signed();
+        }
+        // SAFETY: SIOCGIFMTU reads and writes within the `ifreq` that it is given, which outlives the call.
+        let status = unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::SIOCGIFMTU as _, &raw mut request) };
+        // SAFETY: SIOCGIFMTU has filled this member.
+        if status < 0 { None } else { u32::try_from(unsafe { request.ifr_ifru.ifru_mtu }).ok() }
+    }
+
     /// What has happened since the last look.
     pub(crate) fn look(&mut self) -> Option<Change> {
         let index = self.index_of(&self.name);
-        let was_there = std::mem::replace(&mut self.index, index).is_some();
+        let was_there = mem::replace(&mut self.index, index).is_some();
         match index {
             None => was_there.then_some(Change::Gone),
             Some(index) if self.bound == Some(index) => None,

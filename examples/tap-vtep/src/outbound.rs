@@ -161,7 +161,7 @@ impl Outbound {
             match result {
                 Ok(remote) => {
                     let bytes = super_frame.segments() * super_frame.header_len() + super_frame.payload_len();
-                    way.lane.sent(way.segment, cut.frames, bytes, false);
+                    way.lane.sent(way.segment, cut.frames, bytes, encapsulated.is_flooded());
                     way.lane.sent_to(remote, cut.frames);
                     return;
                 }

@@ -61,7 +61,7 @@ pub(crate) enum RunError {
     Send { address: IpAddr, error: io::Error },
     #[error("segment {segment}: TAP {tap} is gone: it was deleted, and has not come back within {} s", TAP_WAIT.as_secs())]
     TapGone { segment: String, tap: String },
-    #[error("underlay.local or underlay.device is another one: that takes a restart")]
+    #[error("underlay.local, underlay.device or underlay.super_frames is another one: that takes a restart")]
     OtherUnderlay,
     #[error("no tunnel GSO: {0}")]
     TunnelGso(String),
@@ -203,6 +203,7 @@ pub(crate) struct Running {
     pub(crate) sockets: Sockets,
     pub(crate) workers: Vec<Remote>,
     pub(crate) options: WorkerOptions,
+    pub(crate) super_frames: SuperFrames,
     threads: Vec<JoinHandle<()>>,
     events: UnboundedReceiver<Event>,
     watch: InterfaceWatch,
@@ -242,6 +243,7 @@ impl Running {
             sockets: Sockets::default(),
             workers,
             options,
+            super_frames: plan.super_frames,
             threads,
             events,
             watch,
@@ -264,6 +266,7 @@ impl Running {
                     self.state.endpoint.handle_timeout(self.state.now());
                     self.follow_macs();
                     self.follow_underlay();
+                    self.follow_tunnel().await;
                     self.bring_back_taps().await?;
                 }
             }
@@ -379,8 +382,26 @@ impl Running {
         }
     }
 
+    /// Has the host forward super-frames again where somebody has changed that.
+    async fn follow_tunnel(&self) {
+        let Some(tunnel) = self.state.underlay.tunnel.clone().filter(|tunnel| !tunnel.is_forwarding()) else { return };
+        let device = tunnel.device().to_owned();
+        let renewed = spawn_blocking(move || {
+            let netlink = Netlink::open().map_err(|error| error.to_string())?;
+            tunnel.renew(&netlink).map_err(|error| error.to_string())
+        });
+        match renewed.await {
+            Ok(Ok(())) => warn!(device, "somebody turned forwarding off; it is on again, for super-frames"),
+            Ok(Err(error)) => warn!(device, %error, "somebody turned forwarding off"),
+            Err(error) => warn!(%error, "cannot look after the helper TAP"),
+        }
+    }
+
     /// Binds to the underlay's interface again when it has been made anew.
     fn follow_underlay(&mut self) {
+        if let Some(mtu) = self.watch.mtu() {
+            self.state.underlay.mtu.store(mtu, Ordering::Relaxed);
+        }
         match self.watch.look() {
             Some(Change::Gone) => warn!(interface = self.watch.name, "the underlay's interface is gone"),
             Some(Change::New(index)) => {

@@ -119,6 +119,12 @@ impl TunnelGso {
         netlink.forward_from(self.index).map_err(|error| OpenError::Set { what: "forwarding", error })
     }
 
+    /// Whether the settings are still as [`renew`](Self::renew) made them, as far as this process can see.
+    pub(crate) fn is_forwarding(&self) -> bool {
+        let setting = format!("/proc/sys/net/ipv4/conf/{}/forwarding", self.device());
+        std::fs::read_to_string(setting).map_or(true, |value| value.trim() == "1")
+    }
+
     /// Whether a device of the underlay takes super-frames in UDP tunnels whole, as a card does that cuts them itself, or a
     /// veth. Otherwise they arrive all the same, but the kernel cuts each, which costs more than sockets do.
     ///
