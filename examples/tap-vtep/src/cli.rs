@@ -72,7 +72,7 @@ pub(crate) enum Command {
 pub(crate) struct RunOptions {
     /// The configuration file (TOML), in place of the options below.
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "vni", "tap", "local", "remote", "encapsulation", "port", "address", "mtu", "workers", "busy_poll", "underlay",
+        "vni", "tap", "local", "remote", "encapsulation", "port", "address", "mtu",
     ])]
     pub(crate) config: Option<PathBuf>,
     /// The segment's VXLAN network identifier, 0 to 16777215.
@@ -99,10 +99,10 @@ pub(crate) struct RunOptions {
     /// The TAP's MTU [default: the underlay's less the overhead].
     #[arg(long)]
     pub(crate) mtu: Option<u16>,
-    /// How super-frames go out: auto, socket or tunnel-gso [default: auto].
+    /// How super-frames leave; before what the file says [default: auto].
     #[arg(long, value_name = "WAY")]
     pub(crate) underlay: Option<SuperFrames>,
-    /// How many workers: threads that carry frames, each with a queue of the TAP and a socket of its own [default: 1].
+    /// How many workers: threads that carry frames, each with a queue of the TAP and sockets of its own [default: 1].
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<usize>,
     /// Look for work for so many microseconds before sleeping: shorter round trips, for more of a core [default: 0].

@@ -96,6 +96,20 @@ impl Config {
         })
     }
 
+    /// The same with what the command line says about the way that it runs: that goes before the file.
+    pub(crate) fn with(mut self, options: &RunOptions) -> Result<Self, ConfigError> {
+        if let Some(count) = options.workers {
+            let problem = |reason| ConfigError::Option(Problem { span: None, key: "--workers".to_owned(), reason });
+            check_workers(count).map_err(problem)?;
+            self.workers.count = count;
+        }
+        if let Some(microseconds) = options.busy_poll {
+            self.workers.busy_poll = Duration::from_micros(microseconds.into());
+        }
+        self.super_frames = options.underlay.unwrap_or(self.super_frames);
+        Ok(self)
+    }
+
     fn parse(text: &str) -> Result<Self, Problem> {
         let syntax = |error: &toml::de::Error, key: String| Problem {
             span: error.span(),
@@ -255,10 +269,7 @@ impl File {
             check_interface_name(device, "underlay.device")?;
         }
         let count = *self.workers.count.get_ref();
-        if !(1..=MAX_WORKERS).contains(&count) {
-            let reason = format!("{count} is not a number of workers, which is 1 to {MAX_WORKERS}");
-            return Err(Problem::at(&self.workers.count, "workers.count", reason));
-        }
+        check_workers(count).map_err(|reason| Problem::at(&self.workers.count, "workers.count", reason))?;
         let workers = WorkerOptions { count, busy_poll: Duration::from_micros(self.workers.busy_poll.into()) };
         if self.segment.is_empty() {
             return Err(Problem { span: None, key: "segment".into(), reason: "there is no [[segment]]".into() });
@@ -304,6 +315,13 @@ struct Taken {
     names: BTreeSet<String>,
     taps: BTreeMap<String, String>,
     vnis: BTreeMap<(u16, Vni), String>,
+}
+
+fn check_workers(count: usize) -> Result<(), String> {
+    if (1..=MAX_WORKERS).contains(&count) {
+        return Ok(());
+    }
+    Err(format!("{count} is not a number of workers, which is 1 to {MAX_WORKERS}"))
 }
 
 fn check_interface_name(name: &Spanned<String>, key: &str) -> Result<(), Problem> {

@@ -102,10 +102,11 @@ impl From<io::Error> for TapProblem {
 
 /// The configuration that the options give or name.
 pub(crate) fn read_config(options: &RunOptions) -> Result<Config, ConfigError> {
-    match &options.config {
+    let config = match &options.config {
         Some(file) => Config::read(file),
         None => Config::from_options(options),
-    }
+    };
+    config?.with(options)
 }
 
 /// Runs until SIGTERM or SIGINT.

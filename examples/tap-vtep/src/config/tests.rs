@@ -26,6 +26,11 @@ fn every_key() {
             [underlay]
             local = "192.0.2.1"
             device = "eth0"
+            super_frames = "tunnel-gso"
+
+            [workers]
+            count = 4
+            busy_poll = 50
 
             [[segment]]
             name = "blue"
@@ -63,6 +68,8 @@ fn every_key() {
     )
     .unwrap();
     assert_eq!((config.local, config.device.as_deref()), (Some(ip("192.0.2.1")), Some("eth0")));
+    assert_eq!(config.super_frames, SuperFrames::TunnelGso);
+    assert_eq!(config.workers, WorkerOptions { count: 4, busy_poll: Duration::from_micros(50) });
     let [segment] = config.segments.as_slice() else { panic!("one segment") };
     assert_eq!((segment.name.as_str(), segment.tap.as_str(), segment.mtu), ("blue", "blue0", Some(1400)));
     assert_eq!(segment.addresses, ["10.42.0.1/24".parse().unwrap(), "fd00::1/64".parse().unwrap()]);
@@ -90,6 +97,8 @@ fn every_key() {
 #[test]
 fn what_is_not_said_is_by_the_book() {
     let config = Config::parse(SMALL).unwrap();
+    assert_eq!(config.super_frames, SuperFrames::Auto);
+    assert_eq!(config.workers, WorkerOptions { count: 1, busy_poll: Duration::ZERO });
     let segment = &config.segments[0];
     assert_eq!(segment.rules, SegmentConfig::new(Vni::new(42).unwrap()));
     assert!(segment.df && segment.udp_checksum);
