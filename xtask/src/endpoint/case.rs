@@ -86,9 +86,11 @@ pub(super) static OVS_GENEVE: Case =
     open_vswitch("ovs-geneve", "Open vSwitch, Geneve, AF_PACKET", "geneve", PacketIo::AfPacket);
 pub(super) static OVS_GRE: Case = open_vswitch("ovs-gre", "Open vSwitch, GRE, AF_PACKET", "gre", PacketIo::AfPacket);
 pub(super) static TAP_VTEP: Case = both("ours", "tap-vtep", OURS);
+pub(super) static SOCKET: Case = both("ours-socket", "tap-vtep, sockets alone", End::Ours(&["--underlay", "socket"]));
 pub(super) static TUNNEL_GSO: Case =
     both("ours-tunnel-gso", "tap-vtep, tunnel GSO", End::Ours(&["--underlay", "tunnel-gso"]));
-pub(super) static BUSY_POLL: Case = both("ours-busy-poll", "tap-vtep, busy polling", End::Ours(&["--busy-poll"]));
+pub(super) static BUSY_POLL: Case =
+    both("ours-busy-poll", "tap-vtep, busy polling", End::Ours(&["--busy-poll", "1000000"]));
 pub(super) static TWO_WORKERS: Case = both("ours-2-workers", "tap-vtep, two workers", End::Ours(&["--workers", "2"]));
 pub(super) static IPV6: Case =
     Case { name: "ours-ipv6", title: "tap-vtep over IPv6", layout: Layout::Ends([OURS, OURS], Family::V6) };
@@ -110,10 +112,11 @@ pub(super) static KERNEL_DESTINATIONS: Case =
     Case { name: "kernel-destinations", title: "kernel VXLAN", layout: Layout::Destinations(KERNEL_WITH_OFFLOADS) };
 
 /// All of them, in the order in which they take turns.
-pub(super) static ALL: [&Case; 18] = [
+pub(super) static ALL: [&Case; 19] = [
     &BARE,
     &KERNEL,
     &TAP_VTEP,
+    &SOCKET,
     &TUNNEL_GSO,
     &TWO_WORKERS,
     &BUSY_POLL,

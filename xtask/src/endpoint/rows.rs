@@ -101,7 +101,7 @@ impl fmt::Display for Row {
 pub(super) fn all() -> Vec<Row> {
     use case::{
         BARE, BUSY_POLL, DESTINATIONS, FROM_KERNEL, FULL_TABLE, IPV6, KERNEL, KERNEL_DESTINATIONS, KERNEL_PLAIN, NAIVE, OVS,
-        OVS_GENEVE, OVS_GRE, OVS_XDP, TAP_VTEP, TO_KERNEL, TUNNEL_GSO, TWO_WORKERS,
+        OVS_GENEVE, OVS_GRE, OVS_XDP, SOCKET, TAP_VTEP, TO_KERNEL, TUNNEL_GSO, TWO_WORKERS,
     };
     const TCP1: Measure = Measure::Tcp(1);
     const TCP4: Measure = Measure::Tcp(4);
@@ -121,10 +121,11 @@ pub(super) fn all() -> Vec<Row> {
         on_a_wire(TCP1).beside(&KERNEL).cost(),
         on_a_plain_wire(TCP1).beside(&KERNEL).at_least(0.65),
         on_a_plain_wire(TCP4).beside(&KERNEL).at_least(0.65),
-        on_veth(TCP1).beside(&KERNEL).at_least(0.55),
-        on_veth(TCP4).beside(&KERNEL).at_least(0.55),
-        of(&TUNNEL_GSO, TCP1).beside(&KERNEL).at_least(0.65),
-        of(&TUNNEL_GSO, TCP4).beside(&KERNEL).at_least(0.65),
+        Row::new(Setting::WIRE_GRO, TCP1, &TUNNEL_GSO).beside(&TAP_VTEP),
+        on_veth(TCP1).beside(&KERNEL).at_least(0.65),
+        on_veth(TCP4).beside(&KERNEL).at_least(0.65),
+        of(&SOCKET, TCP1).beside(&KERNEL).at_least(0.55),
+        of(&SOCKET, TCP4).beside(&KERNEL).at_least(0.55),
         on_veth(TCP1).beside(&KERNEL_PLAIN).at_least(4.0),
         on_veth(TCP4).beside(&KERNEL_PLAIN).at_least(4.0),
         on_veth(TCP1).beside(&OVS).at_least(8.0),
@@ -132,8 +133,8 @@ pub(super) fn all() -> Vec<Row> {
         on_veth(TCP1).beside(&OVS_XDP).at_least(4.0),
         on_veth(TCP4).beside(&OVS_XDP).at_least(4.0),
         on_veth(TCP1).beside(&NAIVE),
-        of(&IPV6, TCP1).beside(&TAP_VTEP).at_least(0.95),
-        of(&IPV6, TCP4).beside(&TAP_VTEP).at_least(0.95),
+        of(&IPV6, TCP1).beside(&SOCKET).at_least(0.95),
+        of(&IPV6, TCP4).beside(&SOCKET).at_least(0.95),
         of(&TO_KERNEL, TCP1).beside(&TAP_VTEP).at_least(0.9),
         of(&FROM_KERNEL, TCP1).beside(&TAP_VTEP).at_least(0.9),
         on_veth(UDP18).beside(&KERNEL).at_least(2.5),
