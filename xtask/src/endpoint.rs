@@ -1,4 +1,4 @@
-//! `cargo xtask bench endpoint`: the endpoint beside what one would take otherwise, on the same two cores, taking turns.
+//! `cargo xtask bench`: the endpoint beside what one would take otherwise, on the same two cores, taking turns.
 
 mod attempt;
 mod bed;
@@ -114,13 +114,13 @@ pub(crate) fn run(options: &EndpointOptions) -> bool {
     }
     // In its place, so that a signal is the other one's alone.
     let mut command = Command::new(release("xtask"));
-    let error = command.arg("measure-endpoint").args(options.words()).stdin(Stdio::null()).exec();
+    let error = command.arg("measure").args(options.words()).stdin(Stdio::null()).exec();
     failed(&error.into())
 }
 
 /// Says why; `false`.
 fn failed(failure: &Failure) -> bool {
-    eprintln!("bench endpoint: {failure}");
+    eprintln!("bench: {failure}");
     false
 }
 

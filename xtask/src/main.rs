@@ -11,7 +11,7 @@ mod test;
 
 use std::{path::Path, process::ExitCode};
 
-use bench::{BenchOptions, MicroOptions, NaiveOptions};
+use bench::{MicroOptions, NaiveOptions};
 use clap::{Args, Parser, Subcommand};
 use endpoint::EndpointOptions;
 
@@ -35,14 +35,12 @@ enum Command {
         /// Part of a test's name, such as `kernel_ping`.
         filter: Vec<String>,
     },
-    /// The program beside the kernel's VXLAN and a naive forwarder: TCP, small UDP datagrams, round trips.
+    /// The program beside the kernel's VXLAN, Open vSwitch and others: TCP, UDP, round trips, processors, as a table and a
+    /// plot.
     Bench(Bench),
     /// What `bench` runs in release mode.
     #[command(hide = true)]
-    Measure(BenchOptions),
-    /// What `bench endpoint` runs in release mode.
-    #[command(hide = true)]
-    MeasureEndpoint(EndpointOptions),
+    Measure(EndpointOptions),
     /// The naive forwarder of `bench`.
     #[command(hide = true)]
     Naive(NaiveOptions),
@@ -62,14 +60,11 @@ struct Bench {
     #[command(subcommand)]
     of: Option<BenchOf>,
     #[command(flatten)]
-    program: BenchOptions,
+    endpoint: EndpointOptions,
 }
 
 #[derive(Subcommand)]
 enum BenchOf {
-    /// The program beside the kernel's VXLAN, Open vSwitch and others: TCP, UDP, round trips, processors, as a table and a
-    /// plot.
-    Endpoint(EndpointOptions),
     /// The codecs beside the floor and other crates: one table of all benches of the wire crates and of `offload`. Needs no root.
     Codecs(MicroOptions),
     /// The tables of fdb beside other maps: time, memory, readers beside a writer. Needs no root.
@@ -89,16 +84,11 @@ fn main() -> ExitCode {
     let is_good = match command {
         Command::Test { keep_going } => test::run(keep_going),
         Command::Interop { filter } => interop::run(&filter),
-        Command::Bench(Bench { of: Some(BenchOf::Endpoint(options)), .. }) => endpoint::run(&options),
         Command::Bench(Bench { of: Some(BenchOf::Codecs(options)), .. }) => bench::codecs(&options),
         Command::Bench(Bench { of: Some(BenchOf::Tables(options)), .. }) => bench::tables(&options),
         Command::Bench(Bench { of: Some(BenchOf::Pools(options)), .. }) => bench::pools(&options),
-        Command::Bench(Bench { of: None, program }) => bench::run(&program),
-        Command::Measure(options) => {
-            bench::measure(&options);
-            true
-        }
-        Command::MeasureEndpoint(options) => endpoint::measure(&options),
+        Command::Bench(Bench { of: None, endpoint }) => endpoint::run(&endpoint),
+        Command::Measure(options) => endpoint::measure(&options),
         Command::Naive(options) => {
             if let Err(error) = bench::naive(&options) {
                 eprintln!("naive: {error}");

@@ -11,7 +11,7 @@ use std::{
 use clap::Args;
 use serde_json::Value;
 
-use super::report::{Figure, median};
+use super::figure::{Figure, median};
 use crate::{
     cargo::cargo,
     step::{Failure, Outcome, Steps, quietly},

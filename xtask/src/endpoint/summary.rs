@@ -105,7 +105,7 @@ pub(super) mod tests {
     #[test]
     fn ratios_are_those_of_the_rounds() {
         let records = [
-            tcp(1, "ours", 6.0, 1.0),
+            tcp(1, "ours", 8.0, 1.0),
             tcp(1, "kernel", 10.0, 1.0),
             tcp(2, "ours", 10.0, 1.0),
             tcp(2, "kernel", 20.0, 1.0),
@@ -115,9 +115,9 @@ pub(super) mod tests {
             tcp(3, "naive", 1.0, 1.0),
         ];
         let line = Line::new(row("veth/tcp1/ours/kernel"), &records);
-        assert_eq!(line.ours, Some(Spread { median: 9.0, low: 6.0, high: 10.0 }));
+        assert_eq!(line.ours, Some(Spread { median: 9.0, low: 8.0, high: 10.0 }));
         assert_eq!(line.peer, Some(Spread { median: 15.0, low: 10.0, high: 20.0 }));
-        assert_eq!(line.ratio, Some(Spread { median: 0.55, low: 0.5, high: 0.6 }));
+        assert_eq!(line.ratio, Some(Spread { median: 0.65, low: 0.5, high: 0.8 }));
         assert_eq!(line.is_kept(), Some(true));
     }
 
