@@ -33,7 +33,7 @@ use crate::{
     sockets::Sockets,
     state::{Segment, State},
     tap::TapQueues,
-    tunnel_gso::TunnelGso,
+    tunnel_gso::{Forwarded, TunnelGso},
     worker::{Command, Event, Remote, Work, Worker, WorkerOptions},
 };
 
@@ -208,6 +208,7 @@ pub(crate) struct Running {
     threads: Vec<JoinHandle<()>>,
     events: UnboundedReceiver<Event>,
     watch: InterfaceWatch,
+    forwarded: Forwarded,
 }
 
 impl Running {
@@ -248,6 +249,7 @@ impl Running {
             threads,
             events,
             watch,
+            forwarded: Forwarded::default(),
         })
     }
 
@@ -384,8 +386,17 @@ impl Running {
     }
 
     /// Has the host forward super-frames again where somebody has changed that.
-    async fn follow_tunnel(&self) {
-        let Some(tunnel) = self.state.underlay.tunnel.clone().filter(|tunnel| !tunnel.is_forwarding()) else { return };
+    async fn follow_tunnel(&mut self) {
+        let Some(tunnel) = self.state.underlay.tunnel.clone().filter(|tunnel| tunnel.is_open()) else { return };
+        if tunnel.is_forwarding() {
+            if self.forwarded.is_nothing(&tunnel) {
+                warn!(
+                    "the host drops super-frames that it is to forward, perhaps by its firewall; they go by sockets from now on"
+                );
+                tunnel.close();
+            }
+            return;
+        }
         let device = tunnel.device().to_owned();
         let renewed = spawn_blocking(move || {
             let netlink = Netlink::open().map_err(|error| error.to_string())?;

@@ -9,10 +9,12 @@
 //!
 //! For that the host forwards what comes in by this one device, also from addresses of its own: [`TunnelGso::open`] has it
 //! do so, [`TunnelGso::renew`] again. A firewall that forwards nothing drops all of it without a word:
-//! [`TunnelGso::trial`] finds out before anybody's frames do.
+//! [`TunnelGso::trial`] finds out before anybody's frames do, [`Forwarded`] while they do: rules may be for one interface, or
+//! come later.
 
 mod device;
 mod features;
+mod forwarded;
 #[cfg(all(test, feature = "interop"))]
 mod kernel_tests;
 #[cfg(test)]
@@ -22,7 +24,7 @@ mod trial;
 use std::{
     io::{self, IoSlice},
     net::{IpAddr, Ipv4Addr},
-    sync::atomic::{AtomicU16, Ordering},
+    sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
 };
 
 use ether_wire::{Ecn, EthernetHeader, IpProtocol, Ipv4Header, UdpHeader, checksum::Sum, ethernet};
@@ -32,6 +34,7 @@ use overlay_types::{EtherType, MacAddr};
 use rustix::io::Errno;
 
 use self::device::HelperTap;
+pub(crate) use self::forwarded::Forwarded;
 use crate::netlink::Netlink;
 
 /// Ethernet, IPv4 without options, UDP.
@@ -82,6 +85,10 @@ pub(crate) struct TunnelGso {
     local: Ipv4Addr,
     /// Of the next outer IPv4 header without DF.
     identification: AtomicU16,
+    /// How many super-frames the host's stack was given.
+    given: AtomicU64,
+    /// Whether super-frames go this way.
+    is_open: AtomicBool,
 }
 
 impl TunnelGso {
@@ -98,7 +105,15 @@ impl TunnelGso {
         let link = netlink.link(tap.name()).map_err(set("state"))?;
         let mac = link.as_ref().and_then(|link| link.mac);
         let (Some(link), Some(mac)) = (link, mac) else { return Err(set("state")(Errno::NODEV.into())) };
-        let tunnel = Self { tap, index: link.index, mac, local, identification: AtomicU16::new(0) };
+        let tunnel = Self {
+            tap,
+            index: link.index,
+            mac,
+            local,
+            identification: AtomicU16::new(0),
+            given: AtomicU64::new(0),
+            is_open: AtomicBool::new(true),
+        };
         netlink.make_no_ipv6_address(tunnel.index).map_err(set("no IPv6 address"))?;
         let address = IpNet::V4(Ipv4Net::from(HELPER_ADDRESS));
         netlink.add_host_address(tunnel.index, address).map_err(set("the address"))?;
@@ -148,7 +163,7 @@ impl TunnelGso {
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP`: this one is for sockets: it has one segment alone, or more than 65,535 bytes with all headers, goes to a
+    /// `EOPNOTSUPP`: this one is for sockets, or all are since [`close`](Self::close): it has one segment alone, or more than 65,535 bytes with all headers, goes to a
     /// group, a broadcast or this host itself, or has a TTL of 0 or 255. `EBADFD`, `EIO`: the helper TAP was deleted or set
     /// down. `EINVAL`: the kernel refuses its headers.
     pub(crate) fn send(
@@ -159,6 +174,9 @@ impl TunnelGso {
         tunnel_header: &[u8],
         frame: &[u8],
     ) -> Result<(), Errno> {
+        if !self.is_open.load(Ordering::Relaxed) {
+            return Err(Errno::OPNOTSUPP);
+        }
         // Atomic datagrams need no identification (RFC 6864 §4.1); others need one for each segment.
         let identification =
             if outer.df { 0 } else { self.identification.fetch_add(super_frame.segments() as u16, Ordering::Relaxed) };
@@ -168,9 +186,23 @@ impl TunnelGso {
         loop {
             match self.tap.write(&pieces) {
                 Err(Errno::INTR) => {}
-                result => return result,
+                Ok(()) => {
+                    self.given.fetch_add(1, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Whether super-frames go this way.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Relaxed)
+    }
+
+    /// Leaves super-frames to sockets from now on.
+    pub(crate) fn close(&self) {
+        self.is_open.store(false, Ordering::Relaxed);
     }
 }
 
