@@ -4,8 +4,8 @@
 use testbed::{Family, Host, KernelVtep, Namespace, TapVtep, Underlay, transfer};
 
 use crate::bed::{
-    Cable, Counts, TAP, add_guest_addresses, expect_all_delivered, flood_to_all, guest_address, kernel_peers, missing,
-    start, start_two,
+    Cable, Counts, PROGRAM, TAP, add_guest_addresses, expect_all_delivered, flood_to_all, guest_address, kernel_peers,
+    missing, one_segment, start_two_with, with_super_frames,
 };
 
 /// Bytes each way.
@@ -51,13 +51,15 @@ fn move_between(from: &Namespace, to: &Namespace, family: Family, number: u8, co
     assert_eq!(moved.sent, moved.received, "to guest {number}: {context}");
 }
 
-fn against_the_kernel(outer: Family, inner: Family, cable: Cable, guests: GuestOffloads) {
-    let context = &format!("kernel, {inner:?} over {outer:?}, {cable:?}, guests' offloads {guests:?}");
+fn against_the_kernel(outer: Family, inner: Family, cable: Cable, guests: GuestOffloads, way: &str) {
+    let context = &format!("kernel, {inner:?} over {outer:?}, {cable:?}, guests' offloads {guests:?}, {way}");
     let underlay = Underlay::new(2);
     cable.lay(&underlay);
     let peer = kernel_peers(&underlay, outer).remove(0);
     peer.enable_ipv6();
-    let vtep = start(&underlay, outer, &flood_to_all(&underlay, outer));
+    let host = underlay.host(0);
+    let configuration = with_super_frames(way, &one_segment(host, outer, &flood_to_all(&underlay, outer)));
+    let vtep = TapVtep::configured(PROGRAM, &host.namespace, &configuration);
     add_guest_addresses(&underlay);
     let (ours, theirs) = (&underlay.host(0).namespace, &peer.guest);
     guests.set(ours, TAP);
@@ -73,11 +75,11 @@ fn against_the_kernel(outer: Family, inner: Family, cable: Cable, guests: GuestO
     assert!(vtep.counter("tx_bytes") > bytes() && vtep.counter("rx_bytes") > bytes(), "{}", vtep.show("stats"));
 }
 
-fn between_ours(outer: Family, inner: Family, cable: Cable, guests: GuestOffloads) {
-    let context = &format!("ours, {inner:?} over {outer:?}, {cable:?}, guests' offloads {guests:?}");
+fn between_ours(outer: Family, inner: Family, cable: Cable, guests: GuestOffloads, way: &str) {
+    let context = &format!("ours, {inner:?} over {outer:?}, {cable:?}, guests' offloads {guests:?}, {way}");
     let underlay = Underlay::new(2);
     cable.lay(&underlay);
-    let endpoints = start_two(&underlay, outer, "");
+    let endpoints = start_two_with(way, &underlay, outer, "");
     let before = missing(&endpoints);
     underlay.hosts().iter().for_each(|host| guests.set(&host.namespace, TAP));
     let [one, two] = [0, 1].map(|index| &underlay.host(index).namespace);
@@ -90,7 +92,10 @@ fn between_ours(outer: Family, inner: Family, cable: Cable, guests: GuestOffload
         Counts::expect_no_drop(vtep, context);
     }
     expect_no_wrong_checksum(&[one, two], context);
-    expect_all_delivered(&underlay, &endpoints, before, context);
+    // A super-frame that goes across whole is one to its receiver, and as many as are in it to its sender.
+    if way == "socket" || cable != Cable::Veth {
+        expect_all_delivered(&underlay, &endpoints, before, context);
+    }
 }
 
 #[test]
@@ -98,38 +103,52 @@ fn with_kernel_vxlan_as_a_newcomer_sets_it_up() {
     for (outer, inner) in
         [(Family::V4, Family::V4), (Family::V6, Family::V6), (Family::V4, Family::V6), (Family::V6, Family::V4)]
     {
-        against_the_kernel(outer, inner, Cable::Veth, GuestOffloads::On);
+        against_the_kernel(outer, inner, Cable::Veth, GuestOffloads::On, "auto");
+        against_the_kernel(outer, inner, Cable::Veth, GuestOffloads::On, "socket");
     }
 }
 
 #[test]
 fn with_kernel_vxlan_over_a_wire() {
     for cable in [Cable::Wire, Cable::WireWithGro] {
-        against_the_kernel(Family::V4, Family::V4, cable, GuestOffloads::On);
-        against_the_kernel(Family::V6, Family::V6, cable, GuestOffloads::On);
+        against_the_kernel(Family::V4, Family::V4, cable, GuestOffloads::On, "auto");
+        against_the_kernel(Family::V6, Family::V6, cable, GuestOffloads::On, "auto");
     }
 }
 
 #[test]
 fn with_kernel_vxlan_and_guests_without_offloads() {
     for cable in Cable::ALL {
-        against_the_kernel(Family::V4, Family::V4, cable, GuestOffloads::Off);
-        against_the_kernel(Family::V6, Family::V6, cable, GuestOffloads::Off);
+        against_the_kernel(Family::V4, Family::V4, cable, GuestOffloads::Off, "auto");
+        against_the_kernel(Family::V6, Family::V6, cable, GuestOffloads::Off, "auto");
     }
 }
 
 #[test]
 fn between_two_of_ours_with_offloads() {
     for cable in Cable::ALL {
-        between_ours(Family::V4, Family::V4, cable, GuestOffloads::On);
-        between_ours(Family::V6, Family::V6, cable, GuestOffloads::On);
+        for way in ["auto", "socket"] {
+            between_ours(Family::V4, Family::V4, cable, GuestOffloads::On, way);
+            between_ours(Family::V6, Family::V6, cable, GuestOffloads::On, way);
+        }
+    }
+}
+
+/// Whole into the tunnel, and cut by the kernel at the interface.
+#[test]
+fn by_tunnel_gso_over_a_wire() {
+    for cable in [Cable::Wire, Cable::WireWithGro] {
+        for inner in Family::ALL {
+            against_the_kernel(Family::V4, inner, cable, GuestOffloads::On, "tunnel-gso");
+            between_ours(Family::V4, inner, cable, GuestOffloads::On, "tunnel-gso");
+        }
     }
 }
 
 #[test]
 fn between_two_of_ours_and_guests_without_offloads() {
     for cable in Cable::ALL {
-        between_ours(Family::V4, Family::V4, cable, GuestOffloads::Off);
-        between_ours(Family::V6, Family::V6, cable, GuestOffloads::Off);
+        between_ours(Family::V4, Family::V4, cable, GuestOffloads::Off, "auto");
+        between_ours(Family::V6, Family::V6, cable, GuestOffloads::Off, "auto");
     }
 }
