@@ -29,7 +29,7 @@ use crate::{
     interface_watch::{Change, InterfaceWatch},
     netlink::Netlink,
     plan::{Plan, PlanError},
-    self_test::udp_offloads,
+    self_test::{Reason, udp_offloads},
     sockets::Sockets,
     state::{Segment, State},
     tap::TapQueues,
@@ -158,14 +158,14 @@ impl Signals {
     }
 }
 
-/// The helper TAP for super-frames, where that is how they go out.
-fn open_tunnel(plan: &Plan, netlink: &Netlink) -> Result<Option<Arc<TunnelGso>>, RunError> {
+/// The helper TAP for super-frames, where that is how they go out; else why not, where it could have been.
+fn open_tunnel(plan: &Plan, netlink: &Netlink) -> Result<(Option<Arc<TunnelGso>>, Option<String>), RunError> {
     let is_forced = plan.super_frames == SuperFrames::TunnelGso;
     // Routes decide which way a forwarded packet takes, whatever sockets are bound to.
     let is_bound = plan.underlay.device.is_some();
     let suits = || !is_bound && TunnelGso::suits(&plan.underlay_interface).unwrap_or(false);
     if plan.super_frames == SuperFrames::Socket || (!is_forced && !suits()) {
-        return Ok(None);
+        return Ok((None, None));
     }
     let open = || -> Result<TunnelGso, String> {
         if is_bound {
@@ -176,15 +176,9 @@ fn open_tunnel(plan: &Plan, netlink: &Netlink) -> Result<Option<Arc<TunnelGso>>,
         Ok(tunnel)
     };
     match open() {
-        Ok(tunnel) => {
-            info!(device = tunnel.device(), "super-frames go out whole (tunnel GSO)");
-            Ok(Some(Arc::new(tunnel)))
-        }
+        Ok(tunnel) => Ok((Some(Arc::new(tunnel)), None)),
         Err(reason) if is_forced => Err(RunError::TunnelGso(reason)),
-        Err(reason) => {
-            info!("super-frames go out by sockets: {reason}");
-            Ok(None)
-        }
+        Err(reason) => Ok((None, Some(reason))),
     }
 }
 
@@ -205,6 +199,10 @@ pub(crate) struct Running {
     pub(crate) workers: Vec<Remote>,
     pub(crate) options: WorkerOptions,
     pub(crate) super_frames: SuperFrames,
+    /// Why super-frames do not leave whole, where they could have.
+    no_tunnel: Option<String>,
+    /// Why datagrams are sent or received one by one, if they are.
+    no_offloads: Option<Reason>,
     threads: Vec<JoinHandle<()>>,
     events: UnboundedReceiver<Event>,
     watch: InterfaceWatch,
@@ -221,10 +219,8 @@ impl Running {
         let mut underlay = plan.underlay.clone();
         let offloads = udp_offloads(underlay.local);
         (underlay.segments, underlay.merges) = (offloads.segment, offloads.receive);
-        if let Some(reason) = offloads.reason {
-            warn!("{reason}; datagrams are sent or received one by one");
-        }
-        underlay.tunnel = open_tunnel(plan, netlink)?;
+        let (tunnel, no_tunnel) = open_tunnel(plan, netlink)?;
+        underlay.tunnel = tunnel;
         let mut endpoint_options = EndpointOptions::new(secret);
         endpoint_options.lanes = options.count;
         let endpoint = Endpoint::new(endpoint_options);
@@ -246,6 +242,8 @@ impl Running {
             workers,
             options,
             super_frames: plan.super_frames,
+            no_tunnel,
+            no_offloads: offloads.reason,
             threads,
             events,
             watch,
@@ -299,6 +297,14 @@ impl Running {
 
     fn say_ready(&self) {
         self.say_segments();
+        if let Some(tunnel) = &self.state.underlay.tunnel {
+            info!(device = tunnel.device(), "super-frames leave whole, by tunnel GSO");
+        } else if let Some(reason) = &self.no_tunnel {
+            info!("super-frames leave by sockets: {reason}");
+        }
+        if let Some(reason) = &self.no_offloads {
+            warn!("{reason}; datagrams are sent or received one by one");
+        }
         info!("ready");
         if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
             warn!(%error, "cannot tell the service manager that the endpoint is ready");
