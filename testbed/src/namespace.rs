@@ -157,10 +157,13 @@ impl Namespace {
     /// Puts an address on a device, with IPv6 turned on where it needs it.
     #[track_caller]
     pub fn add_address(&self, device: &str, address: IpAddr, prefix_len: u8) {
+        let mut flags = "";
         if address.is_ipv6() {
             self.enable_ipv6(device);
+            // Else it is of use only when the kernel comes to it, a moment later.
+            flags = "nodad";
         }
-        self.ip(&format!("addr add {address}/{prefix_len} dev {device}"));
+        self.ip(&format!("addr add {address}/{prefix_len} dev {device} {flags}"));
     }
 
     /// `true` when the device is there.
