@@ -8,7 +8,7 @@ use std::{
     ptr,
 };
 
-use ether_wire::ecn::Ecn;
+use ether_wire::{DecodeOptions, Ipv4Header, ecn::Ecn};
 use rustix::io::Errno;
 
 use crate::underlay::source_address;
@@ -55,6 +55,20 @@ impl Message {
     /// Makes it one datagram.
     pub(crate) fn take_as_one(&mut self) {
         self.segment = self.bytes.len();
+    }
+
+    /// What a raw socket received, without the IPv4 header and options that it delivers, too; a raw IPv6 socket delivers none.
+    /// `None` where it is no whole IPv4 packet.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no segment is NVGRE yet"))]
+    pub(crate) fn behind_ip_header(mut self, memory: &[u8]) -> Option<Self> {
+        if self.source.is_ipv4() {
+            // The kernel has seen to the checksum, and may have written to the options since.
+            let packet = memory.get(self.bytes.clone())?;
+            let packet = Ipv4Header::decode_with(packet, DecodeOptions::LENGTHS).ok()?;
+            let start = self.bytes.start + packet.header.header_length();
+            self.bytes = start..start + packet.payload.len();
+        }
+        Some(self)
     }
 
     /// Where each of its datagrams lies. One without a byte is one, too.
@@ -170,4 +184,48 @@ impl Ancillary {
 /// What the last system call of this thread failed with.
 pub(crate) fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    /// Where the payload of these bytes lies, that lie behind others in a batch and before others.
+    fn behind_ip_header(source: IpAddr, bytes: &[u8]) -> Option<Range<usize>> {
+        const BEFORE: usize = 100;
+        let memory = [&[0x45; BEFORE], bytes, &[0x45; 100]].concat();
+        let bytes = BEFORE..BEFORE + bytes.len();
+        let message = Message { source, ecn: Ecn::NotEct, segment: bytes.len().max(1), bytes: bytes.clone() };
+        let message = message.behind_ip_header(&memory)?;
+        assert!(bytes.start <= message.bytes.start && message.bytes.end <= bytes.end);
+        assert_eq!(message.segment(), None);
+        assert!(message.datagrams().eq([message.bytes.clone()]));
+        Some(message.bytes.start - BEFORE..message.bytes.end - BEFORE)
+    }
+
+    #[test]
+    fn every_header_length_is_cut_off_and_no_other_first_byte_is_taken() {
+        for (first, length, total) in (0..=u8::MAX)
+            .flat_map(|first| (0..=80_usize).map(move |length| (first, length)))
+            .flat_map(|(first, length)| (0..=90_usize).map(move |total| (first, length, total)))
+        {
+            let mut packet = vec![0; length];
+            let head = [first, 0, 0, total as u8];
+            let known = head.len().min(length);
+            packet[..known].copy_from_slice(&head[..known]);
+            let header = usize::from(first & 15) * 4;
+            let is_whole = first >> 4 == 4 && header >= 20 && header <= total && total <= length;
+            let expected = is_whole.then_some(header..total);
+            assert_eq!(behind_ip_header(Ipv4Addr::LOCALHOST.into(), &packet), expected, "{first:#x} {length} {total}");
+        }
+    }
+
+    #[test]
+    fn ipv6_comes_without_a_header() {
+        for length in 0..80 {
+            assert_eq!(behind_ip_header(Ipv6Addr::LOCALHOST.into(), &vec![0x45; length]), Some(0..length));
+        }
+    }
 }

@@ -197,7 +197,7 @@ impl SendBatch {
             return sent;
         }
         let datagram = tunnel_header.len() + super_frame.largest_frame();
-        let chunk = (MESSAGE / datagram).clamp(1, SEGMENTS);
+        let chunk = if pool.segments() { (MESSAGE / datagram).clamp(1, SEGMENTS) } else { SEGMENTS };
         let Self { vectors, messages, single, headers, .. } = self;
         let mut next = 0;
         while next < super_frame.segments() {
