@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr, UdpSocket},
+    time::Duration,
 };
 
 use overlay_types::MacAddr;
@@ -193,9 +194,17 @@ pub(crate) fn start_two_with(way: &str, underlay: &Underlay, family: Family, lin
     both
 }
 
-/// How many frames of the first endpoint the second has not delivered, and those of the second the first.
-pub(crate) fn missing([one, two]: &[TapVtep; 2]) -> [u64; 2] {
-    let [one, two] = [one, two].map(Counts::of);
+/// How many frames of the first endpoint the second has not delivered, and those of the second the first, when for a
+/// moment nothing has been on its way.
+pub(crate) fn missing(both: &[TapVtep; 2]) -> [u64; 2] {
+    let read = || both.each_ref().map(Counts::of);
+    let mut counts = read();
+    wait_until("the guests are silent for a moment", || {
+        std::thread::sleep(Duration::from_millis(200));
+        let before = std::mem::replace(&mut counts, read());
+        counts == before
+    });
+    let [one, two] = counts;
     [one.sent.abs_diff(two.delivered), two.sent.abs_diff(one.delivered)]
 }
 
