@@ -135,15 +135,8 @@ impl Config {
         let vni = options.vni.ok_or_else(|| missing("vni"))?;
         let local = options.local.ok_or_else(|| missing("local"))?;
         let file = File {
-            underlay: Underlay {
-                local: unplaced(local),
-                device: None,
-                super_frames: options.underlay.unwrap_or_default(),
-            },
-            workers: Workers {
-                count: unplaced(options.workers.unwrap_or(1)),
-                busy_poll: options.busy_poll.unwrap_or(0),
-            },
+            underlay: Underlay { local: unplaced(local), device: None, super_frames: SuperFrames::default() },
+            workers: Workers::default(),
             metrics: None,
             registry: None,
             segment: vec![SegmentTable::from_options(options, tap, vni)],

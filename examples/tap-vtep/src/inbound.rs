@@ -2,7 +2,7 @@
 
 use std::{os::fd::AsFd, time::Duration};
 
-use offload::{Coalescer, Delivery, GsoType, Piece, Port};
+use offload::{Coalescer, Delivery, GsoType, Piece, Port, VirtioNetHeader};
 use rustix::io::Errno;
 use tracing::warn;
 use vtep::{DataLane, DropReason, Encapsulation, Received, SegmentId, UnderlayVerdict};
@@ -42,7 +42,7 @@ impl Inbound {
         }
     }
 
-    /// Delivers what a socket has, but no more than a batch: how many messages it was. A segment whose TAP is dead is
+    /// Delivers what a socket has, but no more than a batch. A segment whose TAP is dead is
     /// written to `gone`.
     pub(crate) fn serve<'a>(
         &mut self,
@@ -52,10 +52,10 @@ impl Inbound {
         now: Duration,
         complaints: &mut Complaints,
         gone: &mut Option<SegmentId>,
-    ) -> usize {
+    ) {
         let Self { incoming, coalescer, writer, merge_udp } = self;
         // Nothing there after all, or an error of something sent earlier: the next datagram is not worse for it.
-        let Ok(count) = incoming.receive(receiver.as_fd()) else { return 0 };
+        let Ok(count) = incoming.receive(receiver.as_fd()) else { return };
         let merges_udp = *merge_udp;
         let mut deliver = |memory: &[u8], delivery: Delivery<'_>| {
             let Some(to) = destination(delivery.port) else { return };
@@ -80,8 +80,15 @@ impl Inbound {
                         warn!("the TAP does not take merged UDP datagrams; they are delivered one by one from now on");
                     }
                     for frame in delivery.originals() {
-                        let length = frame.len();
-                        conclude(writer.write_whole(tap, memory, frame), 1, length);
+                        let frame = &memory[frame];
+                        // Its checksum may be as partial as the run's.
+                        let virtio = if offload::is_partial(frame) {
+                            let run = delivery.virtio;
+                            VirtioNetHeader::new().with_checksum(run.csum_start(), run.csum_offset())
+                        } else {
+                            VirtioNetHeader::new()
+                        };
+                        conclude(writer.write(tap, virtio, frame, memory, &[]), 1, frame.len());
                     }
                 }
                 outcome => conclude(outcome, delivery.frames(), delivery.bytes()),
@@ -127,6 +134,5 @@ impl Inbound {
         }
         let memory = &*incoming.memory();
         coalescer.flush(memory, &mut |delivery| deliver(memory, delivery));
-        count
     }
 }

@@ -9,6 +9,8 @@ use std::{
 
 use rustix::net::netdevice::name_to_index;
 
+use crate::interface_request::interface_request;
+
 /// One interface, by its name.
 pub(crate) struct InterfaceWatch {
     pub(crate) name: String,
@@ -38,12 +40,7 @@ impl InterfaceWatch {
 
     /// Its MTU now; `None` while it is away.
     pub(crate) fn mtu(&self) -> Option<u32> {
-        // SAFETY: `ifreq` is plain bytes and addresses of none of ours; zero is a value of it.
-        let mut request: libc::ifreq = unsafe { mem::zeroed() };
-        // A zero stays behind it: the name of an interface that exists, or one that is not found.
-        for (place, byte) in request.ifr_name[..libc::IFNAMSIZ - 1].iter_mut().zip(self.name.bytes()) {
-            *place = byte.cast_signed();
-        }
+        let mut request = interface_request(&self.name);
         // SAFETY: SIOCGIFMTU reads and writes within the `ifreq` that it is given, which outlives the call.
         let status = unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::SIOCGIFMTU as _, &raw mut request) };
         // SAFETY: SIOCGIFMTU has filled this member.

@@ -11,6 +11,7 @@ mod config;
 mod control;
 mod demo;
 mod inbound;
+mod interface_request;
 mod interface_watch;
 mod ipam;
 mod netlink;

@@ -65,10 +65,10 @@ impl Outbound {
         Self { memory: vec![0; MEMORY], read: Vec::with_capacity(BATCH), batch: SendBatch::new(), tunnel_works: true }
     }
 
-    /// Sends what a TAP has, but no more than a batch: how many frames and super-frames it was.
-    pub(crate) fn serve(&mut self, tap: &Tap, way: Way<'_>, complaints: &mut Complaints) -> Result<usize, TapGone> {
+    /// Sends what a TAP has, but no more than a batch.
+    pub(crate) fn serve(&mut self, tap: &Tap, way: Way<'_>, complaints: &mut Complaints) -> Result<(), TapGone> {
         let mut result = Ok(());
-        let (mut at, mut reads, mut super_frames) = (0, 0, 0);
+        let (mut at, mut super_frames) = (0, 0);
         while self.read.len() < BATCH && super_frames < SUPER_FRAMES && at + FRAME_AT + tap::READ_MAX <= MEMORY {
             let length = match tap.read(&mut self.memory[at + VIRTIO_AT..][..tap::READ_MAX]) {
                 Ok(length) => length,
@@ -79,7 +79,6 @@ impl Outbound {
                     break;
                 }
             };
-            reads += 1;
             let Some(length) = length.checked_sub(VirtioNetHeader::LEN) else {
                 way.lane.dropped(Some(way.segment), 1, DropReason::Truncated);
                 continue;
@@ -115,7 +114,7 @@ impl Outbound {
             at = (at + FRAME_AT + length).next_multiple_of(64);
         }
         self.flush(way, complaints);
-        result.map(|()| reads)
+        result
     }
 
     /// Sends the batch, and counts its frames.

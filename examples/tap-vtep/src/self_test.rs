@@ -19,6 +19,8 @@ use rustix::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::{receive::last_error, underlay::set};
+
 /// How long the whole trial may take. It takes some hundred microseconds where nothing is wrong.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// The largest payload of a UDP datagram over IPv4, and so of one send that is cut.
@@ -263,18 +265,8 @@ impl Kernel for Loopback {
     }
 
     fn merge(&mut self) -> Result<(), Errno> {
-        let on: c_int = 1;
-        // SAFETY: the pointer and the length describe `on`, which the kernel only reads.
-        let status = unsafe {
-            libc::setsockopt(
-                self.receiver.as_raw_fd(),
-                libc::SOL_UDP,
-                libc::UDP_GRO,
-                (&raw const on).cast(),
-                size_of::<c_int>() as libc::socklen_t,
-            )
-        };
-        if status < 0 { Err(last_error()) } else { Ok(()) }
+        set(&self.receiver, libc::SOL_UDP, libc::UDP_GRO, 1_i32)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
     }
 
     fn receive(&mut self, buffer: &mut [u8], patience: Duration) -> Result<Option<Arrival>, Errno> {
@@ -313,10 +305,6 @@ fn message(vectors: &mut [libc::iovec], control: &mut Control) -> libc::msghdr {
     header.msg_control = control.0.as_mut_ptr().cast();
     header.msg_controllen = CONTROL as _;
     header
-}
-
-fn last_error() -> Errno {
-    Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::{
-    io, mem,
-    ops::Range,
+    io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
@@ -13,6 +12,8 @@ use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
 };
+
+use crate::{interface_request::interface_request, receive::last_error};
 
 /// The most that a read brings: a virtio-net header and a super-frame.
 pub(crate) const READ_MAX: usize = VirtioNetHeader::LEN + (1 << 16);
@@ -64,7 +65,7 @@ impl Tap {
 
     /// The device's MAC address now, wherever it has been moved to.
     fn mac(&self) -> io::Result<MacAddr> {
-        let mut request = empty_request();
+        let mut request = interface_request("");
         // SAFETY: SIOCGIFHWADDR writes within the `ifreq` that it is given, which outlives the call.
         let status = unsafe { libc::ioctl(self.file.as_raw_fd(), libc::SIOCGIFHWADDR as _, &raw mut request) };
         if status < 0 {
@@ -174,16 +175,11 @@ impl TapWriter {
             if written >= 0 {
                 return Ok(());
             }
-            match crate::receive::last_error() {
+            match last_error() {
                 Errno::INTR => {}
                 error => return Err(error),
             }
         }
-    }
-
-    /// Writes one frame as it lies in `memory`.
-    pub(crate) fn write_whole(&mut self, tap: &Tap, memory: &[u8], frame: Range<usize>) -> rustix::io::Result<()> {
-        self.write(tap, VirtioNetHeader::new(), &memory[frame], memory, &[])
     }
 }
 
@@ -197,11 +193,6 @@ impl AsFd for Tap {
     }
 }
 
-fn empty_request() -> libc::ifreq {
-    // SAFETY: `ifreq` is plain bytes and addresses of none of ours; zero is a value of it.
-    unsafe { mem::zeroed() }
-}
-
 /// Has the host's stack leave checksums and cutting to us, as far as this kernel can: UDP segmentation came with Linux 6.2.
 fn take_super_frames(file: &OwnedFd) -> rustix::io::Result<()> {
     let (little_endian, header): (libc::c_uint, libc::c_uint) = (1, VirtioNetHeader::LEN as _);
@@ -211,14 +202,14 @@ fn take_super_frames(file: &OwnedFd) -> rustix::io::Result<()> {
             | libc::ioctl(file.as_raw_fd(), libc::TUNSETVNETHDRSZ as _, &raw const header)
     };
     if status < 0 {
-        return Err(crate::receive::last_error());
+        return Err(last_error());
     }
     let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
     let mut result = Ok(());
     for offloads in [tcp | libc::TUN_F_USO4 | libc::TUN_F_USO6, tcp, libc::TUN_F_CSUM, 0] {
         // SAFETY: the request takes its argument as a number.
         let status = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD as _, libc::c_ulong::from(offloads)) };
-        result = if status < 0 { Err(crate::receive::last_error()) } else { Ok(()) };
+        result = if status < 0 { Err(last_error()) } else { Ok(()) };
         if result.is_ok() {
             break;
         }
@@ -227,13 +218,10 @@ fn take_super_frames(file: &OwnedFd) -> rustix::io::Result<()> {
 }
 
 fn set_interface(file: &OwnedFd, name: &str, more_flags: i32) -> rustix::io::Result<()> {
-    let mut request = empty_request();
-    // The configuration has checked that it fits, with a zero behind it.
-    for (place, byte) in request.ifr_name[..libc::IFNAMSIZ - 1].iter_mut().zip(name.bytes()) {
-        *place = byte.cast_signed();
-    }
+    // The configuration has checked that it fits.
+    let mut request = interface_request(name);
     request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | more_flags) as i16;
     // SAFETY: TUNSETIFF reads and writes within the `ifreq` that it is given, which outlives the call.
     let status = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) };
-    if status < 0 { Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)) } else { Ok(()) }
+    if status < 0 { Err(last_error()) } else { Ok(()) }
 }

@@ -306,7 +306,7 @@ fn force_buffer(socket: &Socket, force: c_int, usual: c_int) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, force, SOCKET_BUFFER).or_else(|_| set(socket, libc::SOL_SOCKET, usual, SOCKET_BUFFER))
 }
 
-fn set<T: Copy>(socket: &Socket, level: c_int, name: c_int, value: T) -> io::Result<()> {
+pub(crate) fn set<T: Copy>(socket: &Socket, level: c_int, name: c_int, value: T) -> io::Result<()> {
     // SAFETY: the pointer and the length describe `value`, which outlives the call; the kernel only reads it.
     let status = unsafe {
         libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), size_of::<T>() as libc::socklen_t)

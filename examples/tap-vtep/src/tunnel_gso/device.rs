@@ -2,9 +2,8 @@
 #![allow(unsafe_code)]
 
 use std::{
-    ffi::{CStr, c_int, c_uint, c_ulong},
+    ffi::{c_int, c_uint, c_ulong},
     io::{self, IoSlice},
-    mem,
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
@@ -14,9 +13,11 @@ use rustix::{
     io::Errno,
 };
 
+use crate::interface_request::interface_request;
+
 /// The kernel puts the first free number in its place. A name that is taken, by a TAP that somebody else made, is never
 /// attached to.
-const NAME: &CStr = c"tv-gso%d";
+const NAME: &str = "tv-gso%d";
 
 // linux/if_tun.h since 6.17.
 const TUN_F_UDP_TUNNEL_GSO: c_uint = 0x080;
@@ -38,11 +39,7 @@ impl HelperTap {
     pub(super) fn open() -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::open("/dev/net/tun", flags, Mode::empty())?;
-        // SAFETY: `ifreq` is plain bytes and addresses of none of ours; zero is a value of it.
-        let mut request: libc::ifreq = unsafe { mem::zeroed() };
-        for (place, byte) in request.ifr_name.iter_mut().zip(NAME.to_bytes_with_nul()) {
-            *place = byte.cast_signed();
-        }
+        let mut request = interface_request(NAME);
         request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as i16;
         // SAFETY: TUNSETIFF reads and writes within the `ifreq` that it is given.
         unsafe { control(&file, libc::TUNSETIFF as _, (&raw mut request) as c_ulong)? };

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::{
-    io, mem,
+    io,
     os::fd::{AsRawFd as _, OwnedFd},
 };
 
@@ -10,6 +10,8 @@ use rustix::{
     io::Errno,
     net::{AddressFamily, SocketFlags, SocketType, socket_with},
 };
+
+use crate::interface_request::interface_request;
 
 // linux/ethtool.h
 const GET_STRINGS: u32 = 0x1b;
@@ -79,15 +81,10 @@ fn active_features(device: &str, count: usize) -> io::Result<Vec<bool>> {
 /// `data` is a request of ethtool's, long enough for the answer.
 fn ethtool(device: &str, data: &mut [u32]) -> io::Result<()> {
     let socket: OwnedFd = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-    // SAFETY: `ifreq` is plain bytes and addresses of none of ours; zero is a value of it.
-    let mut request: libc::ifreq = unsafe { mem::zeroed() };
-    // With a zero behind it.
-    if device.len() >= request.ifr_name.len() {
+    if device.len() >= libc::IFNAMSIZ {
         return Err(Errno::NODEV.into());
     }
-    for (place, byte) in request.ifr_name.iter_mut().zip(device.bytes()) {
-        *place = byte.cast_signed();
-    }
+    let mut request = interface_request(device);
     request.ifr_ifru.ifru_data = data.as_mut_ptr().cast();
     // SAFETY: SIOCETHTOOL reads and writes within `data`: no more strings than the kernel has just counted, and no more
     // blocks than the request says.

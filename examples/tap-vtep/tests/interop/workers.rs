@@ -126,10 +126,12 @@ fn a_number_of_workers_that_cannot_be_is_refused_in_one_line() {
     let underlay = Underlay::new(1);
     let files = Scratch::new();
     for count in ["0", "65", "x", "-1", "99999999999999999999"] {
-        let options = ["run", "--vni", "42", "--tap", TAP, "--local", "10.200.0.1", "--workers", count];
+        let workers = format!("--workers={count}");
+        let options = ["run", "--vni", "42", "--tap", TAP, "--local", "10.200.0.1", &workers];
         let finished = run_to_end(&underlay, &options);
         assert_eq!(finished.status, Some(2), "{count}: {finished}");
-        assert!(only_line(&finished).contains(count), "{count}: {finished}");
+        let said = only_line(&finished);
+        assert!(said.contains(count) && said.contains("--workers"), "{count}: {finished}");
         let configuration = format!("[workers]\ncount = {count}\n{}", one_segment(underlay.host(0), Family::V4, ""));
         let finished = run_to_end(&underlay, &["check", "--config", &configuration_file(&files, &configuration)]);
         assert_eq!(finished.status, Some(2), "{count}: {finished}");
