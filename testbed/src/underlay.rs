@@ -2,8 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use serde_json::Value;
-
 use crate::{family::Family, namespace::Namespace};
 
 /// A host: a namespace with one device on the underlay.
@@ -122,14 +120,6 @@ impl Underlay {
         &self.hosts
     }
 
-    /// How many packets the switch and the cables have lost so far: the queue of a veth that merges holds 256.
-    #[track_caller]
-    #[must_use]
-    pub fn lost_packets(&self) -> u64 {
-        let namespaces = self.hosts.iter().map(|host| &host.namespace).chain([&self.switch]);
-        namespaces.map(|namespace| dropped(&namespace.ip("-s -j link show type veth"))).sum()
-    }
-
     /// Makes the device of a host and gives it its addresses.
     #[track_caller]
     pub fn plug_in(&self, host: &Host) {
@@ -147,25 +137,5 @@ impl Underlay {
     #[track_caller]
     pub fn pull_out(&self, host: &Host) {
         host.namespace.ip(&format!("link del {}", Host::DEVICE));
-    }
-}
-
-/// Adds up what iproute2 says of dropped packets.
-fn dropped(links: &str) -> u64 {
-    let links: Value = serde_json::from_str(links).unwrap_or_default();
-    let links = links.as_array().map(Vec::as_slice).unwrap_or_default();
-    let counters = links.iter().flat_map(|link| [&link["stats64"]["rx"]["dropped"], &link["stats64"]["tx"]["dropped"]]);
-    counters.filter_map(Value::as_u64).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dropped_packets_of_both_directions_are_added_up() {
-        let link = |rx, tx| format!(r#"{{"stats64":{{"rx":{{"dropped":{rx}}},"tx":{{"dropped":{tx}}}}}}}"#);
-        assert_eq!(dropped(&format!("[{},{{}},{}]", link(1, 20), link(300, 0))), 321);
-        assert_eq!(dropped(""), 0);
     }
 }
