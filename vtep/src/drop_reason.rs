@@ -29,16 +29,26 @@ macro_rules! drop_reasons {
 }
 
 drop_reasons! {
-    /// Shorter than its tunnel header, or than a whole inner Ethernet header behind it.
+    /// Shorter than its tunnel header, than the options that this announces, or than a whole inner Ethernet header behind it.
     Truncated = "truncated",
-    /// VXLAN without the I flag (RFC 7348 §5): there is no VNI to go by.
+    /// VXLAN without the I flag (RFC 7348 §5): there is no VNI to go by. GRE whose flags are not those of NVGRE (RFC 7637 §3.2).
     InvalidHeader = "invalid_header",
     /// A reserved bit is set and the segment's policy is [`ReservedBits::Reject`](crate::ReservedBits::Reject).
     ReservedBits = "reserved_bits",
+    /// Geneve (RFC 8926 §3.4) or GRE (RFC 2784 §2.3.1) of a version that is not 0.
+    UnknownVersion = "unknown_version",
     /// No segment has this VNI on this port and encapsulation.
     UnknownVni = "unknown_vni",
     /// The datagram's source is no remote of the segment.
     UnknownSource = "unknown_source",
+    /// Geneve options that overrun their length or don't add up to it (RFC 8926 §3.5), or a C flag without any option (§3.4).
+    InvalidOptions = "invalid_options",
+    /// A critical Geneve option that the segment does not know (RFC 8926 §3.5).
+    UnknownCriticalOption = "unknown_critical_option",
+    /// A Geneve control packet (the O flag, RFC 8926 §3.4): nothing for a tenant.
+    ControlPacket = "control_packet",
+    /// The payload is not Ethernet.
+    WrongProtocolType = "wrong_protocol_type",
     /// A VLAN tag inside, where tags are not carried (RFC 7348 §6.1).
     VlanTag = "vlan_tag",
     /// Outer CE on an inner packet that is not ECN-capable (RFC 6040 §4.2).

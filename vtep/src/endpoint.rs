@@ -19,6 +19,7 @@ use spin::Mutex;
 use crate::{
     ControlError, DataLane, Dscp, SegmentConfig,
     counters::{LaneCounters, SegmentCounters},
+    encapsulation::TunnelHeaders,
     segment::{Destination, Segment, Segments},
 };
 
@@ -103,6 +104,7 @@ struct Control {
 #[derive(Debug)]
 struct SegmentControl {
     config: SegmentConfig,
+    headers: TunnelHeaders,
     flood: FloodList,
     static_rows: BTreeMap<MacAddr, RemoteId>,
     /// How many flood entries and static rows name a remote.
@@ -167,7 +169,7 @@ impl Endpoint {
     /// [`ControlError::DuplicateVni`] when a segment has this VNI on this port and encapsulation already;
     /// [`ControlError::InvalidConfig`] for a field out of its range.
     pub fn add_segment(&self, config: SegmentConfig) -> Result<SegmentId, ControlError> {
-        check(&config)?;
+        let headers = check(&config)?;
         let mut control = self.control.lock();
         let same = |other: &SegmentControl| {
             (other.config.encapsulation, other.config.port, other.config.vni)
@@ -181,6 +183,7 @@ impl Endpoint {
         self.shared.forwarding.add_segment(id, table_options(&config));
         let segment = SegmentControl {
             config,
+            headers,
             flood: FloodList::default(),
             static_rows: BTreeMap::new(),
             named: BTreeMap::new(),
@@ -222,7 +225,7 @@ impl Endpoint {
     /// [`ControlError::NoSuchSegment`]; [`ControlError::InvalidConfig`] for a field out of its range, and for a change of
     /// encapsulation, VNI, port or address family: those make another segment.
     pub fn set_rules(&self, segment: SegmentId, mut config: SegmentConfig) -> Result<(), ControlError> {
-        check(&config)?;
+        let headers = check(&config)?;
         let mut control = self.control.lock();
         let state = control.segment(segment)?;
         for (is_same, field) in [
@@ -237,6 +240,7 @@ impl Endpoint {
         }
         config.mac = config.mac.or(state.config.mac);
         state.config = config;
+        state.headers = headers;
         self.shared.forwarding.add_segment(segment, table_options(&state.config));
         self.publish(&control);
         Ok(())
@@ -468,7 +472,7 @@ impl Endpoint {
             };
             Some(Arc::new(Segment {
                 id: SegmentId::new(u32::try_from(place).ok()?)?,
-                header: state.config.encapsulation.header(state.config.vni),
+                headers: state.headers.clone(),
                 flood: state.flood.iter().filter_map(destination).collect(),
                 configured: state.named.keys().copied().collect(),
                 config: state.config.clone(),
@@ -489,9 +493,10 @@ fn table_options(config: &SegmentConfig) -> SegmentOptions {
     SegmentOptions { max_learned: config.max_entries, ageing: config.ageing, ..Default::default() }
 }
 
-fn check(config: &SegmentConfig) -> Result<(), ControlError> {
+/// The tunnel headers that follow from rules that are right.
+fn check(config: &SegmentConfig) -> Result<TunnelHeaders, ControlError> {
     let invalid = |field| Err(ControlError::InvalidConfig { field });
-    if config.port == 0 {
+    if config.encapsulation.is_udp() != (config.port != 0) {
         return invalid("port");
     }
     if config.source_ports.is_empty() || *config.source_ports.start() == 0 {
@@ -503,5 +508,5 @@ fn check(config: &SegmentConfig) -> Result<(), ControlError> {
     if config.mac.is_some_and(|mac| !mac.is_unicast()) {
         return Err(ControlError::InvalidMac);
     }
-    Ok(())
+    TunnelHeaders::new(config)
 }

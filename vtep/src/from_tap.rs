@@ -37,12 +37,17 @@ impl Cut {
 /// What to do with a frame from a TAP.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
-pub enum TapVerdict<'a> {
+pub enum TapVerdict<'lane, 'reply> {
     /// Send it: [`Encapsulated::header`] and the frame as one datagram to each of [`Encapsulated::destinations`].
-    Send(Encapsulated<'a>),
+    Send(Encapsulated<'lane>),
+    /// Write this frame to the TAP that it came from. What became of the frame itself is counted already.
+    Answer(&'reply [u8]),
     /// Nothing. The drop is counted already.
     Drop(DropReason),
 }
+
+/// The bytes of the longest answer: a too-big of `ICMPv6` fills the smallest MTU of IPv6 (RFC 4443 §2.4), behind Ethernet header and tags.
+pub const REPLY_LEN: usize = 1280 + EthernetHeader::LEN + 2 * VlanTag::LEN;
 
 /// How a frame goes out.
 #[derive(Clone, Copy, Debug)]
@@ -63,10 +68,10 @@ enum Target<'a> {
 }
 
 impl<'a> Encapsulated<'a> {
-    /// The tunnel header that stands between UDP header and frame.
+    /// The tunnel header that stands between UDP header, for NVGRE the IP header, and frame.
     #[must_use]
     pub fn header(&self) -> &'a [u8] {
-        &self.segment.header
+        self.segment.headers.of(self.flow.nvgre_flow_id())
     }
 
     /// Who gets it: one remote, or the flood list.
@@ -101,14 +106,28 @@ impl DataLane {
     /// Decides on a frame, from its Ethernet header's first byte, that the segment's TAP sent.
     ///
     /// A station that speaks here is here: a learned row that has it behind a remote is forgotten.
-    pub fn from_tap(&self, segment: SegmentId, frame: &[u8], now: Duration) -> TapVerdict<'_> {
-        self.from_tap_cut(segment, frame, Cut::whole(frame.len()), now)
+    /// An answer is written to `reply`.
+    pub fn from_tap<'lane, 'reply>(
+        &'lane self,
+        segment: SegmentId,
+        frame: &[u8],
+        reply: &'reply mut [u8; REPLY_LEN],
+        now: Duration,
+    ) -> TapVerdict<'lane, 'reply> {
+        self.from_tap_cut(segment, frame, Cut::whole(frame.len()), reply, now)
     }
 
     /// Decides once on a super-frame, which will be cut into frames with the same addresses: by its first headers.
     ///
     /// What counts against the MTU is the largest frame that is cut from it, and a drop is counted for each of them.
-    pub fn from_tap_cut(&self, segment: SegmentId, frame: &[u8], cut: Cut, now: Duration) -> TapVerdict<'_> {
+    pub fn from_tap_cut<'lane, 'reply>(
+        &'lane self,
+        segment: SegmentId,
+        frame: &[u8],
+        cut: Cut,
+        _reply: &'reply mut [u8; REPLY_LEN],
+        now: Duration,
+    ) -> TapVerdict<'lane, 'reply> {
         let Some(segment) = self.segments.get(segment) else {
             // The segment was removed while this frame was on its way.
             self.dropped(None, cut.frames, DropReason::NoRemote);

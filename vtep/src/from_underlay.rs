@@ -6,14 +6,17 @@ use ether_wire::{ecn, ecn::Ecn, ethernet::EthernetHeader};
 use fdb::{Learn, RemoteId, RowState, SegmentId};
 use overlay_types::MacAddr;
 
-use crate::{DataLane, DropReason, Encapsulation, ReservedBits, Sources, Vlan, counters::add, inner, segment::Segment};
+use crate::{
+    DataLane, DropReason, Encapsulation, Sources, Vlan, counters::add, encapsulation, encapsulation::Told, inner,
+    segment::Segment,
+};
 
 /// What the outer headers of a datagram said, and on which socket it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
     /// The encapsulation of the socket.
     pub encapsulation: Encapsulation,
-    /// The port of the socket.
+    /// The port of the socket; 0 for NVGRE.
     pub port: u16,
     /// The outer source address.
     pub source: IpAddr,
@@ -26,6 +29,12 @@ impl Received {
     #[must_use]
     pub const fn vxlan(source: IpAddr, port: u16) -> Self {
         Self { encapsulation: Encapsulation::Vxlan, port, source, ecn: Ecn::NotEct }
+    }
+
+    /// The same for each kind of tunnel, on its default port.
+    #[must_use]
+    pub const fn new(encapsulation: Encapsulation, source: IpAddr) -> Self {
+        Self { encapsulation, port: encapsulation.default_port(), source, ecn: Ecn::NotEct }
     }
 }
 
@@ -56,18 +65,18 @@ impl DataLane {
         let Some(segment) = self.segments.on_wire(received.encapsulation, received.port, decoded.vni) else {
             return self.drop_datagram(DropReason::UnknownVni);
         };
-        let counters = self.counters(segment);
-        if decoded.reserved_bits && segment.config.reserved_bits == ReservedBits::Reject {
-            counters.drops.count(DropReason::ReservedBits, 1);
-            return UnderlayVerdict::Drop(DropReason::ReservedBits);
-        }
-        let frame = &mut datagram[decoded.header_len..];
-        match self.accept(segment, frame, &received, now) {
+        let refuse = |reason| {
+            self.counters(segment).drops.count(reason, 1);
+            UnderlayVerdict::Drop(reason)
+        };
+        let told = match encapsulation::check(&segment.config, &decoded, datagram) {
+            Ok(told) => told,
+            Err(reason) => return refuse(reason),
+        };
+        let Some(frame) = datagram.get_mut(decoded.header_len..) else { return refuse(DropReason::Truncated) };
+        match self.accept(segment, frame, &received, told, now) {
             Ok(()) => UnderlayVerdict::Deliver { segment: segment.id, frame },
-            Err(reason) => {
-                counters.drops.count(reason, 1);
-                UnderlayVerdict::Drop(reason)
-            }
+            Err(reason) => refuse(reason),
         }
     }
 
@@ -81,6 +90,7 @@ impl DataLane {
         segment: &Segment,
         frame: &mut [u8],
         received: &Received,
+        told: Told,
         now: Duration,
     ) -> Result<(), DropReason> {
         let config = &segment.config;
@@ -106,7 +116,7 @@ impl DataLane {
             None => None,
         };
 
-        self.learn(segment, source, &mut remote, received.source, now)?;
+        self.learn(segment, source, &mut remote, received.source, config.learning && !told.dont_learn, now)?;
         if let Some(remote) = remote {
             self.shared.remotes.record_received(remote, 1, now);
         }
@@ -130,10 +140,11 @@ impl DataLane {
         source: MacAddr,
         remote: &mut Option<RemoteId>,
         address: IpAddr,
+        learning: bool,
         now: Duration,
     ) -> Result<(), DropReason> {
         let forwarding = &self.shared.forwarding;
-        if !segment.config.learning {
+        if !learning {
             return match forwarding.lookup(segment.id, source) {
                 Some(row) if row.state() != RowState::Learned && (remote.is_none() || row.remote() != *remote) => {
                     Err(DropReason::StaticMoved)

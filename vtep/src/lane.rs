@@ -46,6 +46,12 @@ impl DataLane {
         self.segments.get(segment).map(|segment| segment.config.mtu)
     }
 
+    /// The bytes of a segment's tunnel header: what has to be free before a frame that is sent.
+    #[must_use]
+    pub fn tunnel_header_len(&self, segment: SegmentId) -> Option<usize> {
+        self.segments.get(segment).map(|segment| segment.headers.len())
+    }
+
     /// Counts frames of `bytes` bytes together from the TAP, each of which was sent to at least one remote.
     pub fn sent(&self, segment: SegmentId, frames: u32, bytes: usize, flooded: bool) {
         if let Some(counters) = self.counters_of(segment) {

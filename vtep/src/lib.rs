@@ -1,12 +1,12 @@
-//! A VXLAN tunnel endpoint (VTEP, RFC 7348) without I/O: it decides what happens to one frame or one datagram, and the
+//! A tunnel endpoint (VTEP) for VXLAN (RFC 7348), Geneve (RFC 8926) and NVGRE (RFC 7637) without I/O: it decides what happens to one frame or one datagram, and the
 //! program around it reads, writes and sends.
 //!
 //! An [`Endpoint`] has two lanes. Its own methods are the **control lane**: they add and remove segments, remotes and rows,
 //! report statistics, and let time pass. A [`DataLane`], one for each worker thread, is called for each frame or
 //! datagram; it borrows the caller's buffer, takes no lock, allocates nothing, and answers with a verdict:
 //!
-//! - [`DataLane::from_tap`]: a frame from the segment's TAP → [`TapVerdict`]: send to these remotes behind this header, or
-//!   drop for this reason;
+//! - [`DataLane::from_tap`]: a frame from the segment's TAP → [`TapVerdict`]: send to these remotes behind this header,
+//!   answer with this frame, or drop for this reason;
 //! - [`DataLane::from_underlay`]: a datagram from the tunnel port → [`UnderlayVerdict`]: deliver to this segment's TAP,
 //!   or drop for this reason.
 //!
@@ -35,7 +35,8 @@
 //! frame[..6].fill(0xff); // destination
 //! frame[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 1]); // source
 //! let lane = left.lane().expect("the first lane");
-//! let TapVerdict::Send(encapsulated) = lane.from_tap(left_segment, &frame, now) else { panic!("dropped") };
+//! let mut reply = [0; vtep::REPLY_LEN];
+//! let TapVerdict::Send(encapsulated) = lane.from_tap(left_segment, &frame, &mut reply, now) else { panic!("dropped") };
 //! assert_eq!(encapsulated.destinations()[0].address, there);
 //!
 //! // … the program sends header and frame, and the right endpoint delivers them.
@@ -77,12 +78,13 @@ mod segment;
 pub use control_error::ControlError;
 pub use counters::{DropCounts, NotLearned, SegmentStatistics};
 pub use drop_reason::DropReason;
-pub use encapsulation::Encapsulation;
+pub use encapsulation::{Encapsulation, TunnelOption};
 pub use endpoint::{Endpoint, EndpointOptions};
 pub use ether_wire::ecn::{Ecn, EcnMode};
 pub use fdb::{Cursor, Forward, Neighbor, NeighborRow, NeighborState, RemoteId, Row, RowState, SegmentId};
-pub use from_tap::{Cut, Encapsulated, TapVerdict};
+pub use from_tap::{Cut, Encapsulated, REPLY_LEN, TapVerdict};
 pub use from_underlay::{Received, UnderlayVerdict};
+pub use geneve_wire::{OptionClass, OptionType};
 pub use lane::DataLane;
 pub use report::RemoteStatus;
 pub use segment::{Destination, Dscp, ReservedBits, SegmentConfig, Sources, Ttl, Vlan};

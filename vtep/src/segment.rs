@@ -5,10 +5,10 @@ use core::{net::IpAddr, ops::RangeInclusive, time::Duration};
 
 use ether_wire::ecn::EcnMode;
 use fdb::{RemoteId, SegmentId};
+use geneve_wire::Options;
 use overlay_types::{MacAddr, Vni};
-use vxlan_wire::VxlanHeader;
 
-use crate::{Encapsulation, counters::SegmentCounters};
+use crate::{Encapsulation, TunnelOption, counters::SegmentCounters, encapsulation::TunnelHeaders};
 
 /// What a segment is: RFC 7348's word for one virtual layer-2 network.
 ///
@@ -20,7 +20,12 @@ pub struct SegmentConfig {
     pub encapsulation: Encapsulation,
     /// Its identifier on the wire.
     pub vni: Vni,
-    /// The UDP port that it listens on and sends to.
+    /// The group policy ID of what is sent (VXLAN Group Policy); `None`: plain VXLAN. With one, the group policy bits of what is
+    /// received are no reserved bits, and a frame with D is not learned from.
+    pub group_policy: Option<u16>,
+    /// Options that are sent with each frame. Geneve only.
+    pub options: Vec<TunnelOption>,
+    /// The UDP port that it listens on and sends to; 0 for NVGRE, which has none.
     pub port: u16,
     /// Whether the underlay is IPv6: which family its remotes have.
     pub underlay_is_ipv6: bool,
@@ -56,10 +61,17 @@ impl SegmentConfig {
     /// in normal mode, TTL 64, DSCP inherited.
     #[must_use]
     pub fn new(vni: Vni) -> Self {
-        let encapsulation = Encapsulation::Vxlan;
+        Self::with_encapsulation(Encapsulation::Vxlan, vni)
+    }
+
+    /// The same with this tunnel header: on its default port, without options, and with the MTU that fits.
+    #[must_use]
+    pub fn with_encapsulation(encapsulation: Encapsulation, vni: Vni) -> Self {
         Self {
             encapsulation,
             vni,
+            group_policy: None,
+            options: Vec::new(),
             port: encapsulation.default_port(),
             underlay_is_ipv6: false,
             mtu: 1500 - encapsulation.mtu_overhead(false),
@@ -75,6 +87,27 @@ impl SegmentConfig {
             dscp: Dscp::Inherit,
             source_ports: ether_wire::flow::DEFAULT_SOURCE_PORTS,
         }
+    }
+
+    /// What the underlay's MTU must have over [`mtu`](Self::mtu): outer headers with options, and the inner Ethernet header.
+    #[must_use]
+    pub fn mtu_overhead(&self) -> u16 {
+        self.encapsulation.mtu_overhead(self.underlay_is_ipv6) + self.options_len()
+    }
+
+    /// The bytes of the tunnel header, options included.
+    #[must_use]
+    pub fn tunnel_header_len(&self) -> usize {
+        /// All three have eight bytes.
+        const WITHOUT_OPTIONS: usize = 8;
+        WITHOUT_OPTIONS + usize::from(self.options_len())
+    }
+
+    fn options_len(&self) -> u16 {
+        /// Class, type and length.
+        const HEADER: usize = 4;
+        let options: usize = self.options.iter().map(|option| HEADER + option.data.len()).sum();
+        options.min(Options::MAX_LEN) as u16
     }
 }
 
@@ -131,8 +164,7 @@ pub enum Dscp {
 pub(crate) struct Segment {
     pub(crate) id: SegmentId,
     pub(crate) config: SegmentConfig,
-    /// The tunnel header of every datagram.
-    pub(crate) header: [u8; VxlanHeader::LEN],
+    pub(crate) headers: TunnelHeaders,
     /// Who gets broadcast, unknown unicast and multicast.
     pub(crate) flood: Box<[Destination]>,
     /// Remotes that configuration names, sorted: whose datagrams [`Sources::Configured`] takes.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use overlay_types::Vni;
 use proptest::prelude::*;
 use vtep::{
-    Ecn, Endpoint, EndpointOptions, Received, ReservedBits, SegmentConfig, Sources, TapVerdict, UnderlayVerdict, Vlan,
+    Ecn, Endpoint, EndpointOptions, REPLY_LEN, Received, ReservedBits, SegmentConfig, Sources, TapVerdict,
+    UnderlayVerdict, Vlan,
 };
 
 #[derive(Clone, Debug)]
@@ -73,7 +74,7 @@ proptest! {
             match input {
                 Input::Frame(frame) => {
                     frames += 1;
-                    if let TapVerdict::Send(encapsulated) = lane.from_tap(segment, &frame, now) {
+                    if let TapVerdict::Send(encapsulated) = lane.from_tap(segment, &frame, &mut [0; REPLY_LEN], now) {
                         sent += 1;
                         prop_assert!(!encapsulated.destinations().is_empty());
                         prop_assert_eq!(encapsulated.header(), [8, 0, 0, 0, 0, 0, 42, 0]);

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, net::IpAddr, ops::RangeInclusive, time::Duratio
 
 use overlay_types::{MacAddr, Vni};
 use vtep::{
-    ControlError, Cut, DataLane, DropReason, Dscp, Ecn, EcnMode, Endpoint, EndpointOptions, Received, ReservedBits,
-    SegmentConfig, SegmentId, Sources, TapVerdict, Ttl, UnderlayVerdict, Vlan,
+    ControlError, Cut, DataLane, DropReason, Dscp, Ecn, EcnMode, Endpoint, EndpointOptions, REPLY_LEN, Received,
+    ReservedBits, SegmentConfig, SegmentId, Sources, TapVerdict, Ttl, UnderlayVerdict, Vlan,
 };
 
 const PEER: &str = "192.0.2.2";
@@ -50,10 +50,11 @@ impl One {
 
     /// Whom a frame from the TAP goes to.
     fn send(&self, frame: &[u8], now: Duration) -> Result<Vec<IpAddr>, DropReason> {
-        match self.lane.from_tap(self.segment, frame, now) {
+        match self.lane.from_tap(self.segment, frame, &mut [0; REPLY_LEN], now) {
             TapVerdict::Send(encapsulated) => {
                 Ok(encapsulated.destinations().iter().map(|destination| destination.address).collect())
             }
+            TapVerdict::Answer(answer) => panic!("answered with {answer:?}"),
             TapVerdict::Drop(reason) => Err(reason),
         }
     }
@@ -118,7 +119,10 @@ fn plain(frame: &[u8]) -> Vec<u8> {
 fn a_frame_goes_out_behind_the_header_of_its_segment() {
     let one = One::new(|_| {});
     let frame = frame(MacAddr::BROADCAST, HERE);
-    let TapVerdict::Send(encapsulated) = one.lane.from_tap(one.segment, &frame, seconds(0)) else { panic!() };
+    let mut reply = [0; REPLY_LEN];
+    let TapVerdict::Send(encapsulated) = one.lane.from_tap(one.segment, &frame, &mut reply, seconds(0)) else {
+        panic!()
+    };
     assert_eq!(encapsulated.header(), [8, 0, 0, 0, 0, 0, 42, 0]);
     assert!(encapsulated.is_flooded());
     assert!(encapsulated.destinations().iter().all(|destination| destination.port == 4789));
@@ -393,9 +397,9 @@ fn ecn_inwards_by_rfc_6040() {
 fn outer_traffic_class_and_ttl() {
     let fields = |change: fn(&mut SegmentConfig), frame: &[u8]| {
         let one = One::new(change);
-        match one.lane.from_tap(one.segment, frame, seconds(0)) {
+        match one.lane.from_tap(one.segment, frame, &mut [0; REPLY_LEN], seconds(0)) {
             TapVerdict::Send(encapsulated) => (encapsulated.traffic_class, encapsulated.ttl),
-            TapVerdict::Drop(reason) => panic!("{reason}"),
+            other => panic!("{other:?}"),
         }
     };
     for ecn in 0..4 {
@@ -556,13 +560,19 @@ fn a_super_frame_counts_as_the_frames_that_are_cut_from_it() {
     let one = One::new(|_| {});
     let mtu = 1450;
     let frame = [&frame(THERE, HERE)[..], &[0; 2_000]].concat();
-    let cut = |frames, largest| one.lane.from_tap_cut(one.segment, &frame, Cut { frames, largest }, seconds(0));
-    assert!(matches!(cut(14, 14 + mtu), TapVerdict::Send(_)));
-    assert!(matches!(cut(14, 14 + mtu + 1), TapVerdict::Drop(DropReason::TooBig)));
+    let verdict = |frame: &[u8], frames, largest| {
+        let mut reply = [0; REPLY_LEN];
+        match one.lane.from_tap_cut(one.segment, frame, Cut { frames, largest }, &mut reply, seconds(0)) {
+            TapVerdict::Send(_) => Ok(()),
+            TapVerdict::Answer(answer) => panic!("answered with {answer:?}"),
+            TapVerdict::Drop(reason) => Err(reason),
+        }
+    };
+    assert_eq!(verdict(&frame, 14, 14 + mtu), Ok(()));
+    assert_eq!(verdict(&frame, 14, 14 + mtu + 1), Err(DropReason::TooBig));
     assert_eq!(one.dropped(DropReason::TooBig), 14);
     let mut group_source = frame.clone();
     group_source[6] |= 1;
-    let verdict = one.lane.from_tap_cut(one.segment, &group_source, Cut { frames: 3, largest: 60 }, seconds(0));
-    assert!(matches!(verdict, TapVerdict::Drop(DropReason::SourceMac)));
+    assert_eq!(verdict(&group_source, 3, 60), Err(DropReason::SourceMac));
     assert_eq!(one.dropped(DropReason::SourceMac), 3);
 }

@@ -12,7 +12,6 @@ use rustix::io::Errno;
 use tokio::sync::oneshot;
 use tracing::warn;
 use vtep::{ControlError, Endpoint, SegmentId};
-use vxlan_wire::VxlanHeader;
 
 use crate::{
     netlink::Netlink,
@@ -237,7 +236,7 @@ fn configure_tap(old: Option<&PlannedSegment>, new: &PlannedSegment, netlink: &N
         netlink.set_mtu(link.index, options.rules.mtu.into()).map_err(set("MTU"))?;
     }
     // A super-frame that is larger only takes one more system call: nothing to fail for.
-    let bound = super_frame_bound(options.rules.mtu, VxlanHeader::LEN);
+    let bound = super_frame_bound(options.rules.mtu, options.rules.tunnel_header_len());
     let _ = netlink.set_gso_max_size(link.index, bound).and(netlink.set_gso_max_segs(link.index, SEGMENTS as u32));
     if !new.tap_exists {
         let _ = netlink.set_tx_queue_len(link.index, QUEUE);

@@ -18,7 +18,7 @@ use overlay_types::{MacAddr, Vni};
 use serde::{Deserialize, de::IgnoredAny};
 use thiserror::Error;
 use toml::Spanned;
-use vtep::SegmentConfig;
+use vtep::{Encapsulation, SegmentConfig};
 
 use self::segment::SegmentTable;
 pub(crate) use self::values::Local;
@@ -307,7 +307,9 @@ impl Family {
 struct Taken {
     names: BTreeSet<String>,
     taps: BTreeMap<String, String>,
-    vnis: BTreeMap<(u16, Vni), String>,
+    vnis: BTreeMap<(Encapsulation, u16, Vni), String>,
+    /// UDP ports, each with the encapsulation that is spoken there.
+    ports: BTreeMap<u16, Encapsulation>,
 }
 
 fn check_workers(count: usize) -> Result<(), String> {

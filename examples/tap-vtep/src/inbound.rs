@@ -5,8 +5,7 @@ use std::{os::fd::AsFd, time::Duration};
 use offload::{Coalescer, Delivery, GsoType, Piece, Port, VirtioNetHeader};
 use rustix::io::Errno;
 use tracing::warn;
-use vtep::{DataLane, DropReason, Encapsulation, Received, SegmentId, UnderlayVerdict};
-use vxlan_wire::VxlanHeader;
+use vtep::{DataLane, DropReason, Received, SegmentId, UnderlayVerdict};
 
 use crate::{
     complaints::Complaints,
@@ -95,18 +94,20 @@ impl Inbound {
             }
         };
         for index in 0..count {
-            let Some(mut message) = incoming.message(index) else { continue };
-            let received = Received {
-                encapsulation: Encapsulation::Vxlan,
-                port: receiver.port,
-                source: message.source,
-                ecn: message.ecn,
+            let Some(message) = incoming.message(index) else { continue };
+            let encapsulation = receiver.encapsulation;
+            let message =
+                if encapsulation.is_udp() { Some(message) } else { message.behind_ip_header(incoming.memory()) };
+            let Some(mut message) = message else {
+                lane.dropped(None, 1, DropReason::Truncated);
+                continue;
             };
+            let received = Received { encapsulation, port: receiver.port, source: message.source, ecn: message.ecn };
             // Where the kernel is the peer over a veth, a guest's datagrams come as one that nobody has cut; the size that the
             // socket says is that of the inner ones then.
             let uncut = message.segment().and_then(|segment| {
-                let frame = incoming.memory().get(message.bytes.start + VxlanHeader::LEN..message.bytes.end)?;
-                offload::uncut_datagrams(frame, segment)
+                let datagram = &incoming.memory()[message.bytes.clone()];
+                offload::uncut_datagrams(&datagram[encapsulation.frame_offset(datagram)?..], segment)
             });
             if uncut.is_some() {
                 message.take_as_one();

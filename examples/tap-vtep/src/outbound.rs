@@ -1,17 +1,17 @@
 //! From a TAP into tunnels: frames as they come, and super-frames that are cut on the way.
 
-use std::{net::IpAddr, sync::atomic::Ordering, time::Duration};
+use std::{net::IpAddr, ops::Range, sync::atomic::Ordering, time::Duration};
 
 use ether_wire::{Ipv4Header, UdpHeader};
 use offload::{SuperFrame, VirtioNetHeader};
 use rustix::io::Errno;
 use tracing::warn;
-use vtep::{Cut, DataLane, Destination, DropReason, Encapsulated, RemoteId, SegmentId, TapVerdict};
+use vtep::{Cut, DataLane, Destination, DropReason, Encapsulated, REPLY_LEN, RemoteId, SegmentId, TapVerdict};
 
 use crate::{
     complaints::Complaints,
     send::{Addressed, Outgoing, SendBatch, drop_reason},
-    tap::{self, Tap},
+    tap::{self, Tap, TapWriter},
     tunnel_gso::Outer,
     underlay::{SenderPool, Underlay},
 };
@@ -22,17 +22,18 @@ const BATCH: usize = 128;
 const SUPER_FRAMES: usize = 16;
 /// Frames of a batch lie one behind the other in this much memory.
 const MEMORY: usize = 4 * tap::READ_MAX;
-/// Each frame's virtio-net header begins so far behind a multiple of 64 bytes: room for a tunnel header of 8 bytes, which is
-/// written over its end, right before the frame.
-const VIRTIO_AT: usize = 54;
-/// Where the frame itself begins.
-const FRAME_AT: usize = VIRTIO_AT + VirtioNetHeader::LEN;
+/// Frames begin at multiples of this many bytes. Right before each stood its virtio-net header, and stands its tunnel header,
+/// which is written over that.
+const ALIGNMENT: usize = 64;
 
 /// The memory for what comes from TAPs.
 pub(crate) struct Outbound {
     memory: Vec<u8>,
     read: Vec<Read>,
     batch: SendBatch,
+    /// For answers to the TAP.
+    reply: Box<[u8; REPLY_LEN]>,
+    writer: TapWriter,
     /// Whether the underlay's helper TAP, if there is one, takes super-frames.
     tunnel_works: bool,
 }
@@ -62,15 +63,25 @@ pub(crate) struct TapGone;
 
 impl Outbound {
     pub(crate) fn new() -> Self {
-        Self { memory: vec![0; MEMORY], read: Vec::with_capacity(BATCH), batch: SendBatch::new(), tunnel_works: true }
+        Self {
+            memory: vec![0; MEMORY],
+            read: Vec::with_capacity(BATCH),
+            batch: SendBatch::new(),
+            reply: Box::new([0; REPLY_LEN]),
+            writer: TapWriter::new(),
+            tunnel_works: true,
+        }
     }
 
     /// Sends what a TAP has, but no more than a batch.
     pub(crate) fn serve(&mut self, tap: &Tap, way: Way<'_>, complaints: &mut Complaints) -> Result<(), TapGone> {
         let mut result = Ok(());
+        let tunnel_header = way.lane.tunnel_header_len(way.segment).unwrap_or(0);
+        let frame_at = tunnel_header.max(VirtioNetHeader::LEN).next_multiple_of(ALIGNMENT);
+        let virtio_at = frame_at - VirtioNetHeader::LEN;
         let (mut at, mut super_frames) = (0, 0);
-        while self.read.len() < BATCH && super_frames < SUPER_FRAMES && at + FRAME_AT + tap::READ_MAX <= MEMORY {
-            let length = match tap.read(&mut self.memory[at + VIRTIO_AT..][..tap::READ_MAX]) {
+        while self.read.len() < BATCH && super_frames < SUPER_FRAMES && at + frame_at + tap::READ_MAX <= MEMORY {
+            let length = match tap.read(&mut self.memory[at + virtio_at..][..tap::READ_MAX]) {
                 Ok(length) => length,
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => break,
@@ -83,13 +94,13 @@ impl Outbound {
                 way.lane.dropped(Some(way.segment), 1, DropReason::Truncated);
                 continue;
             };
-            let (before, frame) = self.memory[at..at + FRAME_AT + length].split_at_mut(FRAME_AT);
-            let Ok((virtio, _)) = VirtioNetHeader::from_prefix(&before[VIRTIO_AT..]) else { continue };
+            let (before, frame) = self.memory[at..at + frame_at + length].split_at_mut(frame_at);
+            let Ok((virtio, _)) = VirtioNetHeader::from_prefix(&before[virtio_at..]) else { continue };
             if virtio.is_super_frame() {
                 // What was read before it goes before it.
                 let virtio = *virtio;
                 self.flush(way, complaints);
-                self.cut(at, length, virtio, way, complaints);
+                self.cut(tap, at + frame_at..at + frame_at + length, virtio, way, complaints);
                 super_frames += 1;
                 at = 0;
                 continue;
@@ -98,10 +109,17 @@ impl Outbound {
                 way.lane.dropped(Some(way.segment), 1, DropReason::Truncated);
                 continue;
             }
-            let TapVerdict::Send(encapsulated) = way.lane.from_tap(way.segment, frame, way.now) else { continue };
+            let encapsulated = match way.lane.from_tap(way.segment, frame, &mut self.reply, way.now) {
+                TapVerdict::Send(encapsulated) => encapsulated,
+                TapVerdict::Answer(answer) => {
+                    answer_to(tap, &mut self.writer, answer);
+                    continue;
+                }
+                TapVerdict::Drop(_) => continue,
+            };
             let header = encapsulated.header();
-            before[FRAME_AT - header.len()..].copy_from_slice(header);
-            let bytes = at + FRAME_AT - header.len()..at + FRAME_AT + length;
+            before[frame_at - header.len()..].copy_from_slice(header);
+            let bytes = at + frame_at - header.len()..at + frame_at + length;
             let flooded = encapsulated.is_flooded();
             let frame = self.read.len();
             self.read.push(Read { length, flooded, was_sent: false, failure: None });
@@ -111,7 +129,7 @@ impl Outbound {
                 }
                 self.batch.push(Outgoing { frame, bytes: bytes.clone(), remote, addressed });
             }
-            at = (at + FRAME_AT + length).next_multiple_of(64);
+            at = (at + frame_at + length).next_multiple_of(ALIGNMENT);
         }
         self.flush(way, complaints);
         result
@@ -146,14 +164,25 @@ impl Outbound {
     }
 
     /// Sends a super-frame by one decision.
-    fn cut(&mut self, at: usize, length: usize, virtio: VirtioNetHeader, way: Way<'_>, complaints: &mut Complaints) {
-        let frame = &self.memory[at + FRAME_AT..][..length];
+    fn cut(
+        &mut self,
+        tap: &Tap,
+        frame: Range<usize>,
+        virtio: VirtioNetHeader,
+        way: Way<'_>,
+        complaints: &mut Complaints,
+    ) {
+        let frame = &self.memory[frame];
         let Ok(super_frame) = SuperFrame::parse(&virtio, frame) else {
             way.lane.dropped(Some(way.segment), 1, DropReason::Truncated);
             return;
         };
         let cut = Cut { frames: super_frame.segments() as u32, largest: super_frame.largest_frame() };
-        let TapVerdict::Send(encapsulated) = way.lane.from_tap_cut(way.segment, frame, cut, way.now) else { return };
+        let encapsulated = match way.lane.from_tap_cut(way.segment, frame, cut, &mut self.reply, way.now) {
+            TapVerdict::Send(encapsulated) => encapsulated,
+            TapVerdict::Answer(answer) => return answer_to(tap, &mut self.writer, answer),
+            TapVerdict::Drop(_) => return,
+        };
         if self.tunnel_works
             && let Some(result) = send_whole(&encapsulated, way, virtio, &super_frame, frame)
         {
@@ -189,6 +218,11 @@ impl Outbound {
     }
 }
 
+/// Writes an answer to the TAP. The frame that it answers is counted already: one that is not taken is as lost as on any wire.
+fn answer_to(tap: &Tap, writer: &mut TapWriter, answer: &[u8]) {
+    let _ = writer.write(tap, VirtioNetHeader::new(), answer, &[], &[]);
+}
+
 /// Sends a super-frame whole to its one remote; `None` where that is not the way for it.
 fn send_whole(
     encapsulated: &Encapsulated<'_>,
@@ -197,7 +231,7 @@ fn send_whole(
     super_frame: &SuperFrame,
     frame: &[u8],
 ) -> Option<Result<RemoteId, Errno>> {
-    let tunnel = way.underlay.tunnel.as_ref()?;
+    let tunnel = way.underlay.tunnel.as_ref().filter(|_| way.pool.options.is_udp)?;
     let &[Destination { remote, address: IpAddr::V4(destination), port }] = encapsulated.destinations() else {
         return None;
     };

@@ -39,6 +39,7 @@ pub(crate) struct PlannedSegment {
 impl PlannedSegment {
     pub(crate) fn send_options(&self) -> SendOptions {
         SendOptions {
+            is_udp: self.options.rules.encapsulation.is_udp(),
             df: self.options.df,
             udp_checksum: self.options.udp_checksum,
             source_ports: self.options.rules.source_ports.clone(),
@@ -88,7 +89,7 @@ impl Plan {
             if local.is_ipv6() && !options.udp_checksum {
                 return Err(PlanError::ZeroChecksum(options.name));
             }
-            let fitting = link.mtu.saturating_sub(rules.encapsulation.mtu_overhead(local.is_ipv6()).into());
+            let fitting = link.mtu.saturating_sub(rules.mtu_overhead().into());
             rules.mtu = match options.mtu {
                 Some(mtu) => mtu,
                 None if fitting < MIN_MTU.into() => {
@@ -131,11 +132,12 @@ impl fmt::Display for Plan {
         for PlannedSegment { options, tap_exists } in &self.segments {
             let rules = &options.rules;
             let what = if *tap_exists { "attached to" } else { "made" };
-            writeln!(
-                f,
-                "segment {}: {} VNI {}, UDP port {}",
-                options.name, rules.encapsulation, rules.vni, rules.port
-            )?;
+            write!(f, "segment {}: {}", options.name, rules.encapsulation)?;
+            if rules.encapsulation.is_udp() {
+                writeln!(f, " VNI {}, UDP port {}", rules.vni, rules.port)?;
+            } else {
+                writeln!(f, " VSID {}", rules.vni)?;
+            }
             write!(f, "  TAP {} would be {what}, MTU {}", options.tap, rules.mtu)?;
             if let Some(mac) = rules.mac {
                 write!(f, ", MAC {mac}")?;

@@ -59,7 +59,6 @@ impl Message {
 
     /// What a raw socket received, without the IPv4 header and options that it delivers, too; a raw IPv6 socket delivers none.
     /// `None` where it is no whole IPv4 packet.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no segment is NVGRE yet"))]
     pub(crate) fn behind_ip_header(mut self, memory: &[u8]) -> Option<Self> {
         if self.source.is_ipv4() {
             // The kernel has seen to the checksum, and may have written to the options since.

@@ -57,6 +57,8 @@ pub(crate) enum RunError {
     Segment { segment: String, error: ControlError },
     #[error("cannot listen on {address} port {port}: {reason}")]
     Listen { address: IpAddr, port: u16, reason: String },
+    #[error("cannot receive NVGRE on {address} (it takes CAP_NET_RAW): {reason}")]
+    ListenGre { address: IpAddr, reason: String },
     #[error("cannot open a sending socket on {address}: {error}")]
     Send { address: IpAddr, error: io::Error },
     #[error("segment {segment}: TAP {tap} is gone: it was deleted, and has not come back within {} s", TAP_WAIT.as_secs())]

@@ -3,6 +3,7 @@
 use std::{io, net::IpAddr, sync::Arc};
 
 use rustix::io::Errno;
+use vtep::Encapsulation;
 
 use crate::{
     plan::PlannedSegment,
@@ -29,10 +30,12 @@ impl Sockets {
         let mut sockets = Self::default();
         for segment in segments {
             let options = &segment.options;
-            let port = options.rules.port;
+            let (encapsulation, port) = (options.rules.encapsulation, options.rules.port);
             let groups = options.flood.iter().filter(|address| address.is_multicast()).map(|group| Some(*group));
             for group in std::iter::once(None).chain(groups) {
-                let is_it = |receiver: &&Arc<Receiver>| (receiver.port, receiver.group) == (port, group);
+                let is_it = |receiver: &&Arc<Receiver>| {
+                    (receiver.encapsulation, receiver.port, receiver.group) == (encapsulation, port, group)
+                };
                 if sockets.receivers.iter().any(|receiver| is_it(&receiver)) {
                     continue;
                 }
@@ -40,7 +43,8 @@ impl Sockets {
                 if there.peek().is_some() {
                     sockets.receivers.extend(there);
                 } else {
-                    sockets.receivers.extend(open_receivers(underlay, workers, port, group)?.into_iter().map(Arc::new));
+                    let opened = open_receivers(underlay, workers, encapsulation, port, group)?;
+                    sockets.receivers.extend(opened.into_iter().map(Arc::new));
                 }
             }
             let wanted = segment.send_options();
@@ -80,14 +84,18 @@ impl Sockets {
     }
 }
 
-/// A socket for each worker; the kernel spreads flows over them. For a group one: each would get a copy of everything.
+/// A socket for each worker; the kernel spreads flows over them. For a group and for NVGRE one: each would get a copy of
+/// everything.
 fn open_receivers(
     underlay: &Underlay,
     workers: usize,
+    encapsulation: Encapsulation,
     port: u16,
     group: Option<IpAddr>,
 ) -> Result<Vec<Receiver>, RunError> {
     let open = || match group {
+        None if !encapsulation.is_udp() => Ok(vec![underlay.gre_receiver()?]),
+        Some(group) if !encapsulation.is_udp() => Ok(vec![underlay.gre_group_receiver(group)?]),
         None if workers > 1 => {
             // Sockets that share a port can be joined by another program's: first see that it is free.
             drop(underlay.receiver(port, false)?);
@@ -97,14 +105,18 @@ fn open_receivers(
         Some(group) => Ok(vec![underlay.group_receiver(group, port)?]),
     };
     let opened: io::Result<Vec<_>> = open();
-    let sockets = opened.map_err(|error| RunError::Listen {
-        address: group.unwrap_or(underlay.local),
-        port,
-        reason: match Errno::from_io_error(&error) {
+    let sockets = opened.map_err(|error| {
+        let address = group.unwrap_or(underlay.local);
+        let reason = match Errno::from_io_error(&error) {
             Some(Errno::ADDRINUSE) => "a kernel tunnel device or another program has it".to_owned(),
             _ => error.to_string(),
-        },
+        };
+        if encapsulation.is_udp() {
+            RunError::Listen { address, port, reason }
+        } else {
+            RunError::ListenGre { address, reason }
+        }
     })?;
-    let receiver = |(worker, socket)| Receiver { socket, port, group, worker };
+    let receiver = |(worker, socket)| Receiver { socket, encapsulation, port, group, worker };
     Ok(sockets.into_iter().enumerate().map(receiver).collect())
 }

@@ -1,10 +1,6 @@
 //! The sockets on the underlay: those that receive, and the pool that sends.
 #![allow(unsafe_code)]
 
-#[cfg_attr(
-    not(all(test, feature = "interop")),
-    expect(dead_code, reason = "no segment is NVGRE yet; the tests with the kernel use all of it")
-)]
 mod gre;
 
 use std::{
@@ -21,6 +17,7 @@ use std::{
 
 use rustix::io::Errno;
 use tracing::warn;
+use vtep::Encapsulation;
 
 use crate::tunnel_gso::TunnelGso;
 
@@ -183,6 +180,8 @@ impl Underlay {
 /// What the sending sockets of a segment have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SendOptions {
+    /// Else it is GRE, without ports.
+    pub(crate) is_udp: bool,
     pub(crate) df: bool,
     pub(crate) udp_checksum: bool,
     pub(crate) source_ports: RangeInclusive<u16>,
@@ -200,8 +199,11 @@ pub(crate) struct SenderPool {
 }
 
 impl SenderPool {
-    /// Opens the sockets: one port at random in each of equal parts of the range, as far as ports are free.
+    /// Opens the sockets: one port at random in each of equal parts of the range, as far as ports are free. For GRE one socket.
     pub(crate) fn open(underlay: &Underlay, options: SendOptions) -> io::Result<Self> {
+        if !options.is_udp {
+            return underlay.gre_sender(options);
+        }
         let first = u32::from(*options.source_ports.start());
         let count = u32::from(*options.source_ports.end()) - first + 1;
         let parts = count.min(u32::from(SENDING_SOCKETS));
@@ -318,6 +320,8 @@ pub(crate) fn set<T: Copy>(socket: &Socket, level: c_int, name: c_int, value: T)
 #[derive(Debug)]
 pub(crate) struct Receiver {
     pub(crate) socket: Socket,
+    pub(crate) encapsulation: Encapsulation,
+    /// 0 for NVGRE.
     pub(crate) port: u16,
     /// The group that it belongs to, if it is one for a group.
     pub(crate) group: Option<IpAddr>,

@@ -2,11 +2,16 @@
 
 use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU16, ops::RangeInclusive};
 
+use geneve_wire::{GeneveBuilder, GeneveHeader};
 use ipnet::IpNet;
-use overlay_types::{MacAddr, Vni};
+use nvgre_wire::Vsid;
+use overlay_types::{EtherType, MacAddr, Vni};
 use serde::Deserialize;
 use toml::Spanned;
-use vtep::{Dscp, EcnMode, Encapsulation, ReservedBits, SegmentConfig, Sources, Ttl, Vlan};
+use vtep::{
+    Dscp, EcnMode, Encapsulation, OptionClass, OptionType, ReservedBits, SegmentConfig, Sources, Ttl, TunnelOption,
+    Vlan,
+};
 
 use super::{
     Family, MAX_MTU, MIN_MTU, Problem, SegmentOptions, Taken, check_interface_name, unplaced,
@@ -20,7 +25,7 @@ pub(super) struct SegmentTable {
     name: Spanned<String>,
     encapsulation: Option<Spanned<String>>,
     vni: Spanned<Vni>,
-    port: Option<NonZeroU16>,
+    port: Option<Spanned<NonZeroU16>>,
     tap: Option<Spanned<String>>,
     mtu: Option<Spanned<u16>>,
     mac: Option<Spanned<MacAddr>>,
@@ -29,6 +34,9 @@ pub(super) struct SegmentTable {
     #[serde(default)]
     flood: Vec<Spanned<IpAddr>>,
     group: Option<Spanned<IpAddr>>,
+    group_policy: Option<Spanned<u16>>,
+    #[serde(default)]
+    option: Vec<OptionTable>,
     learning: Option<bool>,
     ageing: Option<Age>,
     max_entries: Option<u32>,
@@ -46,6 +54,17 @@ pub(super) struct SegmentTable {
     fdb: Vec<ForwardTable>,
     #[serde(default)]
     neighbor: Vec<NeighborTable>,
+}
+
+/// A Geneve option.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OptionTable {
+    class: Spanned<u16>,
+    #[serde(rename = "type")]
+    option_type: u8,
+    /// In hexadecimal.
+    data: Spanned<String>,
 }
 
 #[derive(Deserialize)]
@@ -69,13 +88,15 @@ impl SegmentTable {
             name: unplaced(tap),
             encapsulation: options.encapsulation.clone().map(unplaced),
             vni: unplaced(vni),
-            port: options.port,
+            port: options.port.map(unplaced),
             tap: None,
             mtu: options.mtu.map(unplaced),
             mac: None,
             addresses: options.address.clone(),
             flood: options.remote.iter().copied().map(unplaced).collect(),
             group: None,
+            group_policy: None,
+            option: Vec::new(),
             learning: None,
             ageing: None,
             max_entries: None,
@@ -100,8 +121,9 @@ impl SegmentTable {
         if let Some(suppress) = self.suppress.as_ref().filter(|suppress| *suppress.get_ref()) {
             return Err(Problem::at(suppress, key("suppress"), "is not supported yet"));
         }
-        let port = self.port.map_or(encapsulation.default_port(), NonZeroU16::get);
-        let (name, tap) = self.names(path, port, taken)?;
+        self.check_header(path, encapsulation)?;
+        let port = self.port.as_ref().map_or(encapsulation.default_port(), |port| port.get_ref().get());
+        let (name, tap) = self.names(path, encapsulation, port, taken)?;
         let mtu = match &self.mtu {
             Some(mtu) if !(MIN_MTU..=MAX_MTU).contains(mtu.get_ref()) => {
                 return Err(Problem::at(mtu, key("mtu"), format!("must be from {MIN_MTU} to {MAX_MTU}")));
@@ -118,9 +140,10 @@ impl SegmentTable {
         }
         let neighbors = self.neighbors(&key("neighbor"))?;
 
-        let mut rules = SegmentConfig::new(*self.vni.get_ref());
-        rules.encapsulation = encapsulation;
+        let mut rules = SegmentConfig::with_encapsulation(encapsulation, *self.vni.get_ref());
         rules.port = port;
+        rules.group_policy = self.group_policy.as_ref().map(|id| *id.get_ref());
+        rules.options = self.options(&key("option"))?;
         rules.mac = mac;
         rules.learning = self.learning.unwrap_or(rules.learning);
         rules.ageing = self.ageing.map_or(rules.ageing, |age| (!age.0.is_zero()).then_some(age.0));
@@ -162,7 +185,8 @@ impl SegmentTable {
         let Some(word) = &self.encapsulation else { return Ok(Encapsulation::Vxlan) };
         match word.get_ref().as_str() {
             "vxlan" => Ok(Encapsulation::Vxlan),
-            other @ ("geneve" | "nvgre") => Err(Problem::at(word, key, format!("{other} is not supported yet"))),
+            "geneve" => Ok(Encapsulation::Geneve),
+            "nvgre" => Ok(Encapsulation::Nvgre),
             other => {
                 let reason = format!("unknown encapsulation \"{other}\"; there are vxlan, geneve and nvgre");
                 Err(Problem::at(word, key, reason))
@@ -170,8 +194,67 @@ impl SegmentTable {
         }
     }
 
+    /// No key says what the tunnel header does not have.
+    fn check_header(&self, path: &str, encapsulation: Encapsulation) -> Result<(), Problem> {
+        let key = |name: &str| format!("{path}.{name}");
+        let not_here = |what: &str| format!("{encapsulation} has no {what}");
+        if !encapsulation.is_udp() {
+            if let Some(port) = &self.port {
+                return Err(Problem::at(port, key("port"), not_here("port")));
+            }
+            if let Some(range) = &self.source_ports {
+                return Err(Problem::at(range, key("source_ports"), not_here("port")));
+            }
+            if let Some(value) = &self.udp_checksum {
+                return Err(Problem::at(value, key("udp_checksum"), not_here("UDP header")));
+            }
+        }
+        if encapsulation == Encapsulation::Nvgre {
+            Vsid::try_from(*self.vni.get_ref())
+                .map_err(|error| Problem::at(&self.vni, key("vni"), error.to_string()))?;
+        }
+        if let Some(id) = self.group_policy.as_ref().filter(|_| encapsulation != Encapsulation::Vxlan) {
+            return Err(Problem::at(id, key("group_policy"), not_here("group policy")));
+        }
+        if let Some(option) = self.option.first().filter(|_| encapsulation != Encapsulation::Geneve) {
+            return Err(Problem::at(&option.class, key("option"), not_here("options")));
+        }
+        Ok(())
+    }
+
+    /// The Geneve options, each of which fits, and all together.
+    fn options(&self, path: &str) -> Result<Vec<TunnelOption>, Problem> {
+        let mut header = [0; GeneveHeader::MAX_LEN];
+        let mut builder = GeneveBuilder::new(&mut header, Vni::MIN, EtherType::TRANSPARENT_ETHERNET_BRIDGING)
+            .map_err(|error| Problem::at(&self.vni, path.to_owned(), error.to_string()))?;
+        let mut options = Vec::with_capacity(self.option.len());
+        for (index, row) in self.option.iter().enumerate() {
+            let text = row.data.get_ref();
+            let data = hex(text).ok_or_else(|| {
+                let reason = format!("\"{text}\" is not a number of bytes in hexadecimal, such as \"00010002\"");
+                Problem::at(&row.data, format!("{path}[{index}].data"), reason)
+            })?;
+            let option = TunnelOption {
+                class: OptionClass::new(*row.class.get_ref()),
+                option_type: OptionType::new(row.option_type),
+                data,
+            };
+            builder
+                .push(option.class, option.option_type, &option.data)
+                .map_err(|error| Problem::at(&row.data, format!("{path}[{index}].data"), error.to_string()))?;
+            options.push(option);
+        }
+        Ok(options)
+    }
+
     /// The names of segment and TAP; no two segments may share them, or a VNI on a port.
-    fn names(&self, path: &str, port: u16, taken: &mut Taken) -> Result<(String, String), Problem> {
+    fn names(
+        &self,
+        path: &str,
+        encapsulation: Encapsulation,
+        port: u16,
+        taken: &mut Taken,
+    ) -> Result<(String, String), Problem> {
         let key = |name: &str| format!("{path}.{name}");
         let name = self.name.get_ref().clone();
         if name.is_empty() || name.contains(|character: char| character.is_whitespace() || character.is_control()) {
@@ -186,12 +269,25 @@ impl SegmentTable {
             return Err(Problem::at(tap, key(tap_key), format!("segment \"{other}\" has this TAP")));
         }
         let vni = *self.vni.get_ref();
-        if let Some(other) = taken.vnis.insert((port, vni), name.clone()) {
-            return Err(Problem::at(
-                &self.vni,
-                key("vni"),
-                format!("segment \"{other}\" has VNI {vni} on port {port}"),
-            ));
+        if let Some(other) = taken.vnis.insert((encapsulation, port, vni), name.clone()) {
+            let reason = if encapsulation.is_udp() {
+                format!("segment \"{other}\" has VNI {vni} on port {port}")
+            } else {
+                format!("segment \"{other}\" has VSID {vni}")
+            };
+            return Err(Problem::at(&self.vni, key("vni"), reason));
+        }
+        if encapsulation.is_udp() {
+            let there = *taken.ports.entry(port).or_insert(encapsulation);
+            if there != encapsulation {
+                let (place, name) = match (&self.port, &self.encapsulation) {
+                    (Some(port), _) => (port.span(), "port"),
+                    (None, Some(word)) => (word.span(), "encapsulation"),
+                    (None, None) => (self.vni.span(), "vni"),
+                };
+                let reason = format!("another segment speaks {there} on port {port}");
+                return Err(Problem::at(&Spanned::new(place, ()), key(name), reason));
+            }
         }
         Ok((name, tap.get_ref().clone()))
     }
@@ -256,6 +352,13 @@ impl SegmentTable {
         };
         self.neighbor.iter().enumerate().map(row).collect()
     }
+}
+
+/// The bytes that this text means: two digits each.
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<_> = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
+    let (pairs, rest) = digits.as_chunks::<2>();
+    rest.is_empty().then(|| pairs.iter().map(|[high, low]| (high << 4 | low) as u8).collect())
 }
 
 fn unicast(mac: &Spanned<MacAddr>, key: &str) -> Result<MacAddr, Problem> {

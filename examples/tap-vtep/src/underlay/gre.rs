@@ -66,30 +66,28 @@ impl Underlay {
     }
 }
 
-/// Lets through what begins as NVGRE does (RFC 7637 §3.2): Ethernet inside, with a key, version 0. Other GRE is another
-/// program's. What else can be wrong is for the decoder, so that it is counted.
-fn nvgre_filter(behind_ipv4: bool) -> [SockFilter; 6] {
-    let op = |code: u32, jump_false, value| SockFilter::new(code as u16, 0, jump_false, value);
-    let first_word = |flags: u16, protocol: u16| u32::from(flags) << 16 | u32::from(protocol);
+/// Lets through what may be meant as NVGRE (RFC 7637 §3.2): Ethernet inside, or a key and version 0. Other GRE is another
+/// program's. What can be wrong with the rest is for the decoder, so that it is counted.
+fn nvgre_filter(behind_ipv4: bool) -> [SockFilter; 9] {
+    let op = |code: u32, jump_true, jump_false, value| SockFilter::new(code as u16, jump_true, jump_false, value);
+    let flags = |flags: u16| u32::from(flags) << 16;
+    let first_word = || op(libc::BPF_LD | libc::BPF_W | libc::BPF_IND, 0, 0, 0);
+    let and = |mask| op(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, mask);
+    let ethernet = EtherType::TRANSPARENT_ETHERNET_BRIDGING.get().into();
     [
         // A raw IPv4 socket sees the IP header, with options; a raw IPv6 socket sees none.
         if behind_ipv4 {
-            op(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 0, 0)
+            op(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 0, 0, 0)
         } else {
-            op(libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM, 0, 0)
+            op(libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM, 0, 0, 0)
         },
-        op(libc::BPF_LD | libc::BPF_W | libc::BPF_IND, 0, 0),
-        op(
-            libc::BPF_ALU | libc::BPF_AND | libc::BPF_K,
-            0,
-            first_word(GreHeader::FLAG_K | GreHeader::FLAGS_VERSION, u16::MAX),
-        ),
-        op(
-            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-            1,
-            first_word(GreHeader::FLAG_K, EtherType::TRANSPARENT_ETHERNET_BRIDGING.get()),
-        ),
-        op(libc::BPF_RET | libc::BPF_K, 0, u32::MAX),
-        op(libc::BPF_RET | libc::BPF_K, 0, 0),
+        first_word(),
+        and(u16::MAX.into()),
+        op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 3, 0, ethernet),
+        first_word(),
+        and(flags(GreHeader::FLAG_K | GreHeader::FLAGS_VERSION)),
+        op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, flags(GreHeader::FLAG_K)),
+        op(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
+        op(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
     ]
 }

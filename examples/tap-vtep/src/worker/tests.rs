@@ -16,7 +16,7 @@ use rustix::{
     net::{AddressFamily, SocketFlags, SocketType, socketpair},
 };
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use vtep::{DropReason, Endpoint, EndpointOptions, SegmentConfig};
+use vtep::{DropReason, Encapsulation, Endpoint, EndpointOptions, SegmentConfig};
 
 use super::*;
 use crate::underlay::SendOptions;
@@ -90,8 +90,9 @@ impl Bed {
             mtu: Arc::new(AtomicU32::new(1500)),
             tunnel: None,
         };
-        let options = SendOptions { df: true, udp_checksum: true, source_ports: 49152..=65535 };
-        let receiver = Receiver { socket: underlay.receiver(port, false).unwrap(), port, group: None, worker: 0 };
+        let options = SendOptions { is_udp: true, df: true, udp_checksum: true, source_ports: 49152..=65535 };
+        let socket = underlay.receiver(port, false).unwrap();
+        let receiver = Receiver { socket, encapsulation: Encapsulation::Vxlan, port, group: None, worker: 0 };
         let (sender, events) = unbounded_channel();
         let mut worker = Worker::new(Work {
             lane: endpoint.lane().unwrap(),

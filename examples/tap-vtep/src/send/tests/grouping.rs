@@ -88,7 +88,7 @@ fn pool() -> SenderPool {
         mtu: Arc::default(),
         tunnel: None,
     };
-    let options = SendOptions { df: true, udp_checksum: true, source_ports: 49152..=65535 };
+    let options = SendOptions { is_udp: true, df: true, udp_checksum: true, source_ports: 49152..=65535 };
     SenderPool::open(&underlay, options).unwrap()
 }
 

@@ -23,7 +23,7 @@ use crate::{
 };
 
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
-const OPTIONS: SendOptions = SendOptions { df: true, udp_checksum: true, source_ports: 49152..=65535 };
+const OPTIONS: SendOptions = SendOptions { is_udp: false, df: true, udp_checksum: true, source_ports: 49152..=65535 };
 /// CS5 and ECT(1).
 const TRAFFIC_CLASS: u8 = 0xa1;
 const GROUPS: [[&str; 2]; 2] = [["239.1.1.1", "239.1.1.2"], ["ff05::42", "ff05::43"]];
@@ -315,19 +315,25 @@ fn a_fragment_alone_is_nothing() {
 fn other_gre_wakes_nobody() {
     // Flags and protocol; NVGRE is 0x2000, 0x6558.
     let foreign = [
-        (0x0000, 0x6558), // no key
-        (0x8000, 0x6558), // a checksum alone
-        (0x1000, 0x6558), // a sequence number alone
-        (0x2001, 0x6558), // PPTP's version
-        (0x2004, 0x6558),
-        (0x2000, 0x0800), // IPv4 with a key: a GRE tunnel of the kernel
-        (0x2000, 0x86dd),
-        (0x2000, 0x88be), // ERSPAN
-        (0x2000, 0x6559),
+        (0x0000, 0x0800), // IPv4 without a key: a GRE tunnel of the kernel
+        (0x0000, 0x86dd),
+        (0x8000, 0x0800), // with a checksum
+        (0x1000, 0x88be), // ERSPAN
+        (0x0000, 0x6559),
         (0x3001, 0x880b), // PPTP
+        (0x2001, 0x880b),
     ];
     // Of the same kind: the decoder says what is wrong with it.
-    let kin = [(0x3000, 0x6558), (0xa000, 0x6558), (0x2ff8, 0x6558)];
+    let kin = [
+        (0x3000, 0x6558),
+        (0xa000, 0x6558),
+        (0x2ff8, 0x6558),
+        (0x0000, 0x6558), // no key
+        (0x8000, 0x6558), // a checksum alone
+        (0x2001, 0x6558), // another version
+        (0x2000, 0x0800), // IPv4 with a key
+        (0xb000, 0x86dd),
+    ];
     let gre = |(flags, protocol): (u16, u16)| [&flags.to_be_bytes()[..], &protocol.to_be_bytes(), &[0xff; 60]].concat();
     for family in FAMILIES {
         let mut bed = Bed::new(family);
