@@ -143,7 +143,7 @@ fn mistakes_are_named_with_their_place() {
         ("sources = \"all\"", "6:11: segment[0].sources: unknown variant `all`, expected `configured` or `any`"),
         ("source_ports = [2, 1]", "6:16: segment[0].source_ports: "),
         ("source_ports = [0, 1]", "6:16: segment[0].source_ports: "),
-        ("encapsulation = \"nvgre\"", "4:7: segment[0].vni: 42 is a reserved VSID"),
+        ("encapsulation = \"nvgre\"", "4:7: segment[0].vni: the VSID 42 is reserved: "),
         ("vni = 5000", "6:1: "),
         ("group_policy = 65536", "6:16: segment[0].group_policy: "),
         ("encapsulation = \"geneve\"\ngroup_policy = 1", "7:16: segment[0].group_policy: geneve has no group policy"),
