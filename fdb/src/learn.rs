@@ -14,6 +14,7 @@ use crate::{
     row::{Forward, RowState, key_of, mac_of, tick},
     segment::{Segment, Writer},
     segment_id::SegmentId,
+    slot::Hit,
     sync::Ordering,
     value::Value,
 };
@@ -60,7 +61,54 @@ pub enum NotLearned {
     UnknownSegment,
 }
 
+/// What a look tells of a frame that was received, before it is learned from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Claim {
+    /// The row says the same, and there is nothing to write.
+    Settled,
+    /// The address belongs to configuration or registry at another place: [`learn`](ForwardingTable::learn) will say so.
+    Owned {
+        /// Where it leads.
+        to: Destination,
+    },
+    /// There is something to learn, or to refuse.
+    Open,
+}
+
+/// Whether a row says that its station is at this remote, and was heard in this second or need not be.
+#[inline]
+fn is_settled(hit: Hit<'_>, forward: Forward, remote: RemoteId, now: Duration) -> bool {
+    forward.to() == remote.into() && (hit.value.tick() == tick(now) || forward.state() == RowState::Static)
+}
+
 impl ForwardingTable {
+    /// What [`learn`](Self::learn) would meet, without changing or counting anything. Takes no lock.
+    ///
+    /// After [`Claim::Settled`] there is no need to learn.
+    #[inline]
+    pub fn claim(&self, segment: SegmentId, mac: MacAddr, remote: RemoteId, now: Duration) -> Claim {
+        let key = key_of(mac);
+        let hash = self.hash_of(key);
+        // No row has a group address or none for its key.
+        match self.glance(segment, key, hash) {
+            Some((hit, forward)) if is_settled(hit, forward, remote, now) => Claim::Settled,
+            _ => self.claim_further(segment, key, hash, remote, now),
+        }
+    }
+
+    /// The part of a claim that is more than a glance at a row.
+    #[inline(never)]
+    fn claim_further(&self, segment: SegmentId, key: u64, hash: u64, remote: RemoteId, now: Duration) -> Claim {
+        match self.look(segment, key, hash) {
+            Some((hit, forward)) if is_settled(hit, forward, remote, now) => Claim::Settled,
+            Some((_, forward)) if forward.to() != remote.into() && forward.state() != RowState::Learned => {
+                Claim::Owned { to: forward.to() }
+            }
+            _ => Claim::Open,
+        }
+    }
+
     /// Learns from a frame that was received: its source address is at this remote.
     ///
     /// Takes the lock of the segment only where a row comes or moves. A row that stays is written at most once per
@@ -71,8 +119,7 @@ impl ForwardingTable {
         let hash = self.hash_of(key);
         // No row has a group address or none for its key.
         if let Some((hit, forward)) = self.glance(segment, key, hash)
-            && forward.to() == remote.into()
-            && (hit.value.tick() == tick(now) || forward.state() == RowState::Static)
+            && is_settled(hit, forward, remote, now)
         {
             return Learn::Refreshed;
         }

@@ -115,7 +115,7 @@ pub use event::{Event, EventKind};
 pub use flood::FloodList;
 pub use flush::Flush;
 pub use forward::{ForwardingTable, InsertError, TableOptions};
-pub use learn::{Learn, NotLearned};
+pub use learn::{Claim, Learn, NotLearned};
 pub use multicast::{MulticastGroup, MulticastGroups, MulticastGroupsFull, NotAGroup, Receivers, Unregistered};
 pub use neighbor::{
     LearnNeighbor, Neighbor, NeighborCounters, NeighborError, NeighborRow, NeighborState, NeighborTable,

@@ -9,7 +9,7 @@ use crate::{
     destination::Destination,
     fairness,
     forward::ForwardingTable,
-    row::{RowState, key_of, mac_of},
+    row::{Forward, RowState, key_of, mac_of},
     segment::Segment,
     segment_id::SegmentId,
     value::Value,
@@ -71,6 +71,14 @@ impl ForwardingTable {
         (rows, None)
     }
 
+    /// The row of a MAC address, with its age.
+    #[must_use]
+    pub fn row_of(&self, segment: SegmentId, mac: MacAddr, now: Duration) -> Option<Row> {
+        let key = key_of(mac);
+        let (hit, forward) = self.look(segment, key, self.hash_of(key))?;
+        Some(Row::new(segment, key, forward, hit.value, now))
+    }
+
     /// The smallest keys after one, in order, with what their rows say.
     fn smallest(&self, segment: &Segment, after: u64, limit: usize) -> Vec<(u64, Value)> {
         for _ in 0..ATTEMPTS {
@@ -103,9 +111,14 @@ impl ForwardingTable {
     }
 
     fn row(&self, segment: &Segment, id: SegmentId, key: u64, value: Value, now: Duration) -> Option<Row> {
-        let forward = self.forward_of(segment, value)?;
+        Some(Row::new(id, key, self.forward_of(segment, value)?, value, now))
+    }
+}
+
+impl Row {
+    fn new(segment: SegmentId, key: u64, forward: Forward, value: Value, now: Duration) -> Self {
         let age = Duration::from_secs(u64::from(fairness::age(value, now)));
         let age = (forward.state() != RowState::Static).then_some(age);
-        Some(Row { segment: id, mac: mac_of(key), to: forward.to(), state: forward.state(), age })
+        Self { segment, mac: mac_of(key), to: forward.to(), state: forward.state(), age }
     }
 }

@@ -12,9 +12,9 @@ use std::{
 };
 
 use fdb::{
-    Cursor, Destination, EqualCostId, Flush, Forward, ForwardingTable, InsertError, Learn, NotLearned, NotRestored,
-    Origin, Refused, RemoteId, RestoreLimits, Row, RowState, SegmentCounters, SegmentId, SegmentOptions, TableOptions,
-    Tables,
+    Claim, Cursor, Destination, EqualCostId, Flush, Forward, ForwardingTable, InsertError, Learn, NotLearned,
+    NotRestored, Origin, Refused, RemoteId, RestoreLimits, Row, RowState, SegmentCounters, SegmentId, SegmentOptions,
+    TableOptions, Tables,
 };
 use overlay_types::MacAddr;
 use proptest::prelude::*;
@@ -228,6 +228,17 @@ impl Pair {
     fn learn(&mut self, segment: u32, mac: u8, remote: u32) {
         let before = self.row(segment, mac);
         let in_all = self.learned_in_all();
+        let claim = self.table.claim(segment_id(segment), mac_addr(mac), remote_id(remote), self.now());
+        assert_eq!(
+            claim,
+            match before {
+                Some(row) if row.remote == remote && (row.state == RowState::Static || row.heard == self.now) =>
+                    Claim::Settled,
+                Some(row) if row.remote != remote && row.state != RowState::Learned =>
+                    Claim::Owned { to: destination(row.remote) },
+                _ => Claim::Open,
+            }
+        );
         let answer = self.table.learn(segment_id(segment), mac_addr(mac), remote_id(remote), self.now());
         let now = self.now;
         let entry = Entry { remote, state: RowState::Learned, heard: now };
@@ -463,6 +474,12 @@ impl Pair {
                 cursor = next;
             }
             assert_eq!(rows, expected);
+        }
+        for segment in (0..SEGMENTS).map(segment_id) {
+            for mac in (0..24).map(mac_addr) {
+                let row = expected.iter().find(|row| (row.segment, row.mac) == (segment, mac)).copied();
+                assert_eq!(self.table.row_of(segment, mac, self.now()), row);
+            }
         }
         // Every length was asked for, so that every flush is settled.
         for remote in 0..REMOTES {
