@@ -113,7 +113,9 @@ impl ForwardingTable {
     ///
     /// Takes the lock of the segment only where a row comes or moves. A row that stays is written at most once per
     /// second.
-    #[inline]
+    // Left to itself the compiler makes it a call, for a tenth of the time of what a tunnel endpoint decides on a datagram.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
     pub fn learn(&self, segment: SegmentId, mac: MacAddr, remote: RemoteId, now: Duration) -> Learn {
         let key = key_of(mac);
         let hash = self.hash_of(key);

@@ -388,7 +388,9 @@ impl RemoteTable {
     }
 
     /// Counts packets received from a remote, the last of them `now`.
-    #[inline]
+    // As in [`ForwardingTable::learn`](crate::ForwardingTable::learn).
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
     pub fn record_received(&self, id: RemoteId, packets: u64, now: Duration) {
         if let Some(record) = self.record(id) {
             record.counted.rx_packets.fetch_add(packets, Ordering::Relaxed);

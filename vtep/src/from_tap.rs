@@ -7,10 +7,13 @@ use ether_wire::{
     ethernet::{EthernetHeader, VlanTag},
     flow::FlowHash,
 };
-use fdb::SegmentId;
+use fdb::{RowState, SegmentId};
+use overlay_types::MacAddr;
 
 use crate::{
-    DataLane, Destination, DropReason, Dscp, Ttl, Vlan, inner,
+    DataLane, Destination, DropReason, Dscp, Ttl, Vlan,
+    endpoint::Shared,
+    inner,
     segment::{Segment, SegmentConfig},
 };
 
@@ -133,7 +136,12 @@ impl DataLane {
             self.dropped(None, cut.frames, DropReason::NoRemote);
             return TapVerdict::Drop(DropReason::NoRemote);
         };
-        match self.encapsulate(segment, frame, cut.largest, now) {
+        let mut effects = FrameEffects::default();
+        let decision = self.shared.decide_on_frame(segment, frame, cut.largest, now, &mut effects);
+        if let Some(station) = effects.forgets {
+            self.shared.forwarding.forget_learned(segment.id, station);
+        }
+        match decision {
             Ok(encapsulated) => TapVerdict::Send(encapsulated),
             Err(reason) => {
                 self.counters(segment).drops.count(reason, cut.frames);
@@ -141,13 +149,26 @@ impl DataLane {
             }
         }
     }
+}
 
-    fn encapsulate<'a>(
+/// What a decision on a frame from a TAP does beside the verdict: written down by [`Shared::decide_on_frame`], done by the lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FrameEffects {
+    /// This station has a learned row behind a remote, and has spoken here.
+    pub(crate) forgets: Option<MacAddr>,
+}
+
+impl Shared {
+    /// Decides on a frame from a TAP. Changes and counts nothing: what is to be done stands in `effects`, so that
+    /// [`Endpoint::explain_from_tap`](crate::Endpoint::explain_from_tap) can ask the same question.
+    #[inline]
+    pub(crate) fn decide_on_frame<'a>(
         &'a self,
         segment: &'a Segment,
         frame: &[u8],
         largest: usize,
         _now: Duration,
+        effects: &mut FrameEffects,
     ) -> Result<Encapsulated<'a>, DropReason> {
         let config = &segment.config;
         let Ok((ethernet, _)) = EthernetHeader::from_prefix(frame) else { return Err(DropReason::Truncated) };
@@ -163,18 +184,22 @@ impl DataLane {
         if largest > usize::from(config.mtu) + header {
             return Err(DropReason::TooBig);
         }
-        self.shared.forwarding.forget_learned(segment.id, ethernet.source());
+        let (source, destination) = (ethernet.source(), ethernet.destination());
+        if self.forwarding.lookup(segment.id, source).is_some_and(|row| row.state() == RowState::Learned) {
+            effects.forgets = Some(source);
+        }
 
-        let known = if ethernet.destination().is_multicast() {
+        let known = if destination.is_multicast() {
             None
         } else {
-            self.shared.forwarding.lookup(segment.id, ethernet.destination())
+            // A row that goes because of this very frame is none for it.
+            self.forwarding.lookup(segment.id, destination).filter(|_| effects.forgets != Some(destination))
         };
         let target = match known {
             Some(forward) => {
                 let id = forward.remote().ok_or(DropReason::NoRemote)?;
                 // A row outlives its remote for a moment only while both are being removed.
-                let remote = self.shared.remotes.get(id).ok_or(DropReason::NoRemote)?;
+                let remote = self.remotes.get(id).ok_or(DropReason::NoRemote)?;
                 Target::One(Destination {
                     remote: id,
                     address: remote.address,
@@ -185,7 +210,7 @@ impl DataLane {
             None => Target::Flood(&segment.flood),
         };
         let (traffic_class, ttl) = outer_fields(config, frame);
-        Ok(Encapsulated { segment, target, flow: self.shared.hasher.hash(frame), traffic_class, ttl })
+        Ok(Encapsulated { segment, target, flow: self.hasher.hash(frame), traffic_class, ttl })
     }
 }
 

@@ -3,12 +3,16 @@
 use core::{net::IpAddr, time::Duration};
 
 use ether_wire::{ecn, ecn::Ecn, ethernet::EthernetHeader};
-use fdb::{Learn, RemoteId, RowState, SegmentId};
+use fdb::{Claim, Learn, RemoteId, RowState, SegmentId};
 use overlay_types::MacAddr;
 
 use crate::{
-    DataLane, DropReason, Encapsulation, Sources, Vlan, counters::add, encapsulation, encapsulation::Told, inner,
-    segment::Segment,
+    DataLane, DropReason, Encapsulation, Sources, Vlan,
+    counters::add,
+    encapsulation::{self, Decoded},
+    endpoint::Shared,
+    inner,
+    segment::{Segment, Segments},
 };
 
 /// What the outer headers of a datagram said, and on which socket it came.
@@ -58,43 +62,144 @@ impl DataLane {
     ///
     /// Where the segment learns, the inner source MAC is now behind the outer source address (RFC 7348 §4.1).
     pub fn from_underlay<'a>(&self, datagram: &'a mut [u8], received: Received, now: Duration) -> UnderlayVerdict<'a> {
-        let decoded = match received.encapsulation.decode(datagram) {
-            Ok(decoded) => decoded,
-            Err(reason) => return self.drop_datagram(reason),
+        let (segment, decoded) = match self.segments.of_datagram(datagram, &received) {
+            Ok(found) => found,
+            Err(reason) => {
+                self.dropped(None, 1, reason);
+                return UnderlayVerdict::Drop(reason);
+            }
         };
-        let Some(segment) = self.segments.on_wire(received.encapsulation, received.port, decoded.vni) else {
-            return self.drop_datagram(DropReason::UnknownVni);
-        };
-        let refuse = |reason| {
-            self.counters(segment).drops.count(reason, 1);
-            UnderlayVerdict::Drop(reason)
-        };
-        let told = match encapsulation::check(&segment.config, &decoded, datagram) {
-            Ok(told) => told,
-            Err(reason) => return refuse(reason),
-        };
-        let Some(frame) = datagram.get_mut(decoded.header_len..) else { return refuse(DropReason::Truncated) };
-        match self.accept(segment, frame, &received, told, now) {
-            Ok(()) => UnderlayVerdict::Deliver { segment: segment.id, frame },
-            Err(reason) => refuse(reason),
+        match self.shared.decide_on_datagram(segment, &decoded, datagram, &received, now, self) {
+            Ok(ecn) => {
+                // The decision has looked at the frame's header: it lies inside.
+                let frame = datagram.get_mut(decoded.header_len..).unwrap_or_default();
+                if let Some(ecn) = ecn {
+                    inner::set_ecn(frame, ecn);
+                }
+                UnderlayVerdict::Deliver { segment: segment.id, frame }
+            }
+            Err(reason) => {
+                self.counters(segment).drops.count(reason, 1);
+                UnderlayVerdict::Drop(reason)
+            }
+        }
+    }
+}
+
+/// What a decision on a datagram does beside the verdict: the data lane does it, and [`Unchanged`] only looks what would
+/// come of it. The decision itself changes and counts nothing.
+pub(crate) trait Pupil {
+    /// Is taught that `source` is behind `remote`; without one, behind a remote with this address that nobody knows yet.
+    /// [`DropReason::StaticMoved`] where the row is another's.
+    fn learn(
+        &self,
+        shared: &Shared,
+        segment: &Segment,
+        source: MacAddr,
+        remote: &mut Option<RemoteId>,
+        address: IpAddr,
+        now: Duration,
+    ) -> Result<(), DropReason>;
+
+    /// Hears that a datagram came from `remote`.
+    fn hear(&self, shared: &Shared, remote: RemoteId, now: Duration);
+
+    /// Hears that the source of a frame is not the address of a station.
+    fn hear_invalid_mac(&self, segment: &Segment);
+}
+
+impl Pupil for DataLane {
+    // As calls they would cost a tenth of the decision.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
+    fn learn(
+        &self,
+        shared: &Shared,
+        segment: &Segment,
+        source: MacAddr,
+        remote: &mut Option<RemoteId>,
+        address: IpAddr,
+        now: Duration,
+    ) -> Result<(), DropReason> {
+        if remote.is_none() {
+            match shared.remotes.intern(address, now) {
+                Ok(id) => *remote = Some(id),
+                Err(_) => add(&self.counters(segment).remotes_full, 1),
+            }
+        }
+        // Without a remote there is nothing to learn; but the row of another one still stands.
+        let Some(id) = *remote else { return shared.own(segment, source, None) };
+        match shared.forwarding.learn(segment.id, source, id, now) {
+            Learn::Owned { .. } => Err(DropReason::StaticMoved),
+            _ => Ok(()),
         }
     }
 
-    fn drop_datagram<'a>(&self, reason: DropReason) -> UnderlayVerdict<'a> {
-        self.dropped(None, 1, reason);
-        UnderlayVerdict::Drop(reason)
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
+    fn hear(&self, shared: &Shared, remote: RemoteId, now: Duration) {
+        shared.remotes.record_received(remote, 1, now);
     }
 
-    fn accept(
+    fn hear_invalid_mac(&self, segment: &Segment) {
+        add(&self.counters(segment).invalid_mac, 1);
+    }
+}
+
+/// Who is taught and stays as it is.
+pub(crate) struct Unchanged;
+
+impl Pupil for Unchanged {
+    fn learn(
         &self,
+        shared: &Shared,
         segment: &Segment,
-        frame: &mut [u8],
-        received: &Received,
-        told: Told,
+        source: MacAddr,
+        remote: &mut Option<RemoteId>,
+        _address: IpAddr,
         now: Duration,
     ) -> Result<(), DropReason> {
+        let Some(remote) = *remote else { return shared.own(segment, source, None) };
+        match shared.forwarding.claim(segment.id, source, remote, now) {
+            Claim::Owned { .. } => Err(DropReason::StaticMoved),
+            _ => Ok(()),
+        }
+    }
+
+    fn hear(&self, _shared: &Shared, _remote: RemoteId, _now: Duration) {}
+
+    fn hear_invalid_mac(&self, _segment: &Segment) {}
+}
+
+impl Segments {
+    /// Whose a datagram is, and what its tunnel header says.
+    #[inline]
+    pub(crate) fn of_datagram(&self, datagram: &[u8], received: &Received) -> Result<(&Segment, Decoded), DropReason> {
+        let decoded = received.encapsulation.decode(datagram)?;
+        let segment = self.on_wire(received.encapsulation, received.port, decoded.vni).ok_or(DropReason::UnknownVni)?;
+        Ok((segment, decoded))
+    }
+}
+
+impl Shared {
+    /// Decides whether the frame in a segment's datagram is delivered, and what its ECN field has to become. All that this
+    /// changes is what `pupil` does: so the data lane and
+    /// [`Endpoint::explain_from_underlay`](crate::Endpoint::explain_from_underlay) ask the same question.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
+    pub(crate) fn decide_on_datagram(
+        &self,
+        segment: &Segment,
+        decoded: &Decoded,
+        datagram: &[u8],
+        received: &Received,
+        now: Duration,
+        pupil: &impl Pupil,
+    ) -> Result<Option<Ecn>, DropReason> {
+        let told = encapsulation::check(&segment.config, decoded, datagram)?;
+        let frame = datagram.get(decoded.header_len..).ok_or(DropReason::Truncated)?;
         let config = &segment.config;
-        let mut remote = self.shared.remotes.id_of(received.source);
+        let mut remote = self.remotes.id_of(received.source);
         if config.sources == Sources::Configured
             && remote.is_none_or(|remote| segment.configured.binary_search(&remote).is_err())
         {
@@ -116,61 +221,36 @@ impl DataLane {
             None => None,
         };
 
-        self.learn(segment, source, &mut remote, received.source, config.learning && !told.dont_learn, now)?;
+        if !config.learning || told.dont_learn {
+            self.own(segment, source, remote)?;
+        } else if source.is_unicast() {
+            pupil.learn(self, segment, source, &mut remote, received.source, now)?;
+        } else {
+            pupil.hear_invalid_mac(segment);
+        }
         if let Some(remote) = remote {
-            self.shared.remotes.record_received(remote, 1, now);
+            pupil.hear(self, remote, now);
         }
         if !destination.is_multicast()
             && config.mac != Some(destination)
-            && let Some(forward) = self.shared.forwarding.lookup(segment.id, destination)
+            && let Some(forward) = self.forwarding.lookup(segment.id, destination)
             && (forward.remote().is_none() || forward.remote() != remote)
+            // It is for the station that it is from, which is there now.
+            && destination != source
         {
             return Err(DropReason::SplitHorizon);
         }
-        if let Some(ecn) = ecn {
-            inner::set_ecn(frame, ecn);
-        }
-        Ok(())
+        Ok(ecn)
     }
 
-    /// Learns `source` behind `remote`, or checks that nobody else owns it.
-    fn learn(
-        &self,
-        segment: &Segment,
-        source: MacAddr,
-        remote: &mut Option<RemoteId>,
-        address: IpAddr,
-        learning: bool,
-        now: Duration,
-    ) -> Result<(), DropReason> {
-        let forwarding = &self.shared.forwarding;
-        if !learning {
-            return match forwarding.lookup(segment.id, source) {
-                Some(row) if row.state() != RowState::Learned && (remote.is_none() || row.remote() != *remote) => {
-                    Err(DropReason::StaticMoved)
-                }
-                _ => Ok(()),
-            };
-        }
-        if !source.is_unicast() {
-            add(&self.counters(segment).invalid_mac, 1);
-            return Ok(());
-        }
-        if remote.is_none() {
-            match self.shared.remotes.intern(address, now) {
-                Ok(id) => *remote = Some(id),
-                Err(_) => add(&self.counters(segment).remotes_full, 1),
+    /// Checks that nobody else owns the row of `source`.
+    // Few segments do without learning.
+    #[inline(never)]
+    fn own(&self, segment: &Segment, source: MacAddr, remote: Option<RemoteId>) -> Result<(), DropReason> {
+        match self.forwarding.lookup(segment.id, source) {
+            Some(row) if row.state() != RowState::Learned && (remote.is_none() || row.remote() != remote) => {
+                Err(DropReason::StaticMoved)
             }
-        }
-        // Without a remote there is nothing to learn; but the row of another one still stands.
-        let Some(id) = *remote else {
-            return match forwarding.lookup(segment.id, source) {
-                Some(row) if row.state() != RowState::Learned => Err(DropReason::StaticMoved),
-                _ => Ok(()),
-            };
-        };
-        match forwarding.learn(segment.id, source, id, now) {
-            Learn::Owned { .. } => Err(DropReason::StaticMoved),
             _ => Ok(()),
         }
     }
