@@ -1,11 +1,12 @@
 //! The kinds of tunnel header that a segment can have: what is written, and what is understood.
 
 use alloc::{boxed::Box, vec, vec::Vec};
-use core::fmt;
+use core::{fmt, str::FromStr};
 
 use geneve_wire::{GeneveBuilder, GeneveHeader, OptionClass, OptionType, Options};
 use nvgre_wire::{FlowId, NvgreHeader, Vsid};
 use overlay_types::{EtherType, Vni};
+use thiserror::Error;
 use vxlan_wire::{DecodeOptions, GbpHeader, GroupPolicy, VxlanHeader};
 
 use crate::{ControlError, DropReason, SegmentConfig};
@@ -44,6 +45,20 @@ pub(crate) struct Decoded {
     /// Where the inner frame begins, in bytes from the tunnel header's first. May lie behind the datagram's end.
     pub(crate) header_len: usize,
     pub(crate) reserved_bits: bool,
+}
+
+/// No encapsulation has this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("there are vxlan, geneve and nvgre")]
+pub struct UnknownEncapsulation;
+
+impl FromStr for Encapsulation {
+    type Err = UnknownEncapsulation;
+
+    /// The encapsulation of this name, as [`as_str`](Encapsulation::as_str) has it.
+    fn from_str(name: &str) -> Result<Self, UnknownEncapsulation> {
+        Self::ALL.iter().copied().find(|encapsulation| encapsulation.as_str() == name).ok_or(UnknownEncapsulation)
+    }
 }
 
 impl Encapsulation {

@@ -79,7 +79,7 @@ mod segment;
 pub use control_error::ControlError;
 pub use counters::{DropCounts, NotLearned, SegmentStatistics};
 pub use drop_reason::DropReason;
-pub use encapsulation::{Encapsulation, TunnelOption};
+pub use encapsulation::{Encapsulation, TunnelOption, UnknownEncapsulation};
 pub use endpoint::{Endpoint, EndpointOptions};
 pub use ether_wire::ecn::{Ecn, EcnMode};
 pub use explain::{DatagramExplanation, ExplainedFrame, ExplainedSend, FloodReason, FrameExplanation};

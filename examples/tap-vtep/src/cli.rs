@@ -39,7 +39,7 @@ pub(crate) enum Command {
     },
     /// Two hosts in two network namespaces, joined by two endpoints: ping, throughput, and what crossed the wire.
     Demo {
-        /// The tunnel header: vxlan.
+        /// The tunnel header: vxlan, geneve or nvgre.
         #[arg(long, default_value = "vxlan")]
         encapsulation: String,
         /// How many megabytes to move by TCP.
@@ -87,7 +87,7 @@ pub(crate) struct RunOptions {
     /// Another endpoint, or a multicast group: who gets broadcast, unknown unicast and multicast. May be repeated.
     #[arg(long, value_name = "IP")]
     pub(crate) remote: Vec<IpAddr>,
-    /// The tunnel header: vxlan [default: vxlan].
+    /// The tunnel header: vxlan, geneve or nvgre [default: vxlan].
     #[arg(long)]
     pub(crate) encapsulation: Option<String>,
     /// The UDP port [default: 4789].

@@ -22,10 +22,11 @@ use std::{
 use rustix::process::geteuid;
 use serde_json::Value;
 use thiserror::Error;
+use vtep::Encapsulation;
 
 use self::{
     capture::Capture,
-    dissect::{Names, vxlan_echo_request},
+    dissect::{Names, echo_request},
     endpoint::Endpoint,
     hosts::{Host, PrivateDirectory, UNDERLAY_DEVICE},
     ping::{Pings, ping},
@@ -36,16 +37,16 @@ use self::{
 /// The name of the TAP on both hosts.
 const TAP: &str = "blue0";
 /// The virtual network that the two hosts share.
-const VNI: u32 = 42;
+const VNI: u32 = 4242;
 
 const INTRODUCTION: &str = "
 A VTEP (VXLAN tunnel endpoint) takes the Ethernet frames of a virtual network, puts each of them
-into a UDP packet, and sends it over an ordinary network to the VTEP of another host, which takes
+into a UDP or GRE packet, and sends it over an ordinary network to the VTEP of another host, which takes
 it out again. So two hosts share an Ethernet segment although there is only IP between them.
 
            host A                                       host B
    +--------------------+                       +--------------------+
-   | blue0    10.42.0.1 | < - - VNI 42  - - - > | blue0    10.42.0.2 |   overlay: what programs see
+   | blue0    10.42.0.1 | < - - VNI 4242 - - > | blue0    10.42.0.2 |   overlay: what programs see
    |   |                |                       |   |                |
    | tap-vtep           |                       | tap-vtep           |   a VTEP on each host
    |   |                |                       |   |                |
@@ -55,8 +56,8 @@ it out again. So two hosts share an Ethernet segment although there is only IP b
 
 /// What the command line says.
 pub(crate) struct DemoOptions {
-    /// The tunnel header, as `tap-vtep run --encapsulation` takes it.
-    pub(crate) encapsulation: String,
+    /// The tunnel header.
+    pub(crate) encapsulation: Encapsulation,
     /// How many megabytes to move by TCP.
     pub(crate) megabytes: u32,
 }
@@ -169,15 +170,15 @@ pub(crate) fn run(options: &DemoOptions) -> Result<(), DemoError> {
 
     screen.step("A VTEP is started on each")?;
     let endpoints = [
-        Endpoint::start([a, b], &options.encapsulation, directory.path())?,
-        Endpoint::start([b, a], &options.encapsulation, directory.path())?,
+        Endpoint::start([a, b], options.encapsulation, directory.path())?,
+        Endpoint::start([b, a], options.encapsulation, directory.path())?,
     ];
     for (host, other) in [(a, b), (b, a)] {
         let overlay = host.overlay_networks().next().unwrap_or_default();
         let mtu = host.link(TAP)?.mtu;
         screen.line(format_args!(
-            "{}: tap-vtep run --vni {VNI} --tap {TAP} --local {} --remote {} --address {overlay}",
-            host.name, host.underlay, other.underlay,
+            "{}: tap-vtep run --encapsulation {} --vni {VNI} --tap {TAP} --local {} --remote {} --address {overlay}",
+            host.name, options.encapsulation, host.underlay, other.underlay,
         ))?;
         screen.line(format_args!(
             "   {TAP} is up, MTU {mtu}: with its outer headers, a frame fits into one packet of the cable"
@@ -230,7 +231,9 @@ pub(crate) fn run(options: &DemoOptions) -> Result<(), DemoError> {
     drop(directory);
     screen.block("\n")?;
     screen.title("Summary")?;
-    let figures = Figures { pings, pings6, transfer, sent: counters.tx_packets, received: counters.rx_packets, drops };
+    let (sent, received) = (counters.tx_packets, counters.rx_packets);
+    let overhead = options.encapsulation.mtu_overhead(false);
+    let figures = Figures { pings, pings6, transfer, sent, received, drops, overhead };
     show_summary(&mut screen, &figures, start.elapsed())
 }
 
@@ -272,7 +275,7 @@ fn show_packet(screen: &mut Screen, capture: Capture, hosts: &[Host; 2]) -> Resu
         names.ips.push((host.underlay, format!("{UNDERLAY_DEVICE} of host {}", host.name)));
         names.ips.push((host.overlay, format!("{TAP} of host {}", host.name)));
     }
-    let fields = capture.find(|packet| vxlan_echo_request(packet, &names))?.ok_or(DemoError::NoPacket)?;
+    let fields = capture.find(|packet| echo_request(packet, &names))?.ok_or(DemoError::NoPacket)?;
     let mut layer = "";
     for field in fields {
         // A header is named at its first field only.
@@ -336,6 +339,8 @@ struct Figures {
     /// Packets that came to host A.
     received: u64,
     drops: u64,
+    /// Bytes that stand before each frame: outer Ethernet header to tunnel header.
+    overhead: u16,
 }
 
 fn show_summary(screen: &mut Screen, figures: &Figures, elapsed: Duration) -> Result<(), DemoError> {
@@ -348,9 +353,10 @@ fn show_summary(screen: &mut Screen, figures: &Figures, elapsed: Duration) -> Re
         figures.transfer.bytes / 1_000_000
     ))?;
     screen.line(format_args!(
-        "the cable    {} packets from A to B, {} from B to A; each with 50 bytes of outer headers",
+        "the cable    {} packets from A to B, {} from B to A; each with {overhead} bytes of outer headers",
         thousands(figures.sent),
-        thousands(figures.received)
+        thousands(figures.received),
+        overhead = figures.overhead,
     ))?;
     screen.line(format_args!("dropped      {} frames by the two VTEPs", thousands(figures.drops)))?;
     screen.line(format_args!("cleaned up   hosts, cable and VTEPs are gone; it took {:.1} s", elapsed.as_secs_f64()))

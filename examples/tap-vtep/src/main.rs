@@ -61,15 +61,14 @@ fn main() -> ExitCode {
             }
         }
         Command::Check { config } => check(&config),
-        Command::Demo { encapsulation, megabytes } => match encapsulation.as_str() {
-            "vxlan" => match demo::run(&DemoOptions { encapsulation, megabytes }) {
+        Command::Demo { encapsulation: name, megabytes } => match name.parse() {
+            Ok(encapsulation) => match demo::run(&DemoOptions { encapsulation, megabytes }) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => complain(STATUS_FAILED, &error),
             },
-            "geneve" | "nvgre" => {
-                complain(STATUS_USAGE, &format!("--encapsulation: {encapsulation} is not supported yet"))
+            Err(error) => {
+                complain(STATUS_USAGE, &format!("--encapsulation: unknown encapsulation \"{name}\"; {error}"))
             }
-            other => complain(STATUS_USAGE, &format!("--encapsulation: unknown encapsulation \"{other}\"")),
         },
         Command::Show { what } => answered(show::show(&what)),
         Command::Fdb { change } => answered(show::change_fdb(&change)),

@@ -183,15 +183,8 @@ impl SegmentTable {
 
     fn encapsulation(&self, key: &str) -> Result<Encapsulation, Problem> {
         let Some(word) = &self.encapsulation else { return Ok(Encapsulation::Vxlan) };
-        match word.get_ref().as_str() {
-            "vxlan" => Ok(Encapsulation::Vxlan),
-            "geneve" => Ok(Encapsulation::Geneve),
-            "nvgre" => Ok(Encapsulation::Nvgre),
-            other => {
-                let reason = format!("unknown encapsulation \"{other}\"; there are vxlan, geneve and nvgre");
-                Err(Problem::at(word, key, reason))
-            }
-        }
+        let name = word.get_ref();
+        name.parse().map_err(|error| Problem::at(word, key, format!("unknown encapsulation \"{name}\"; {error}")))
     }
 
     /// No key says what the tunnel header does not have.

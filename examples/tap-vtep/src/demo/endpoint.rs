@@ -12,6 +12,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, getpid, getppid, kill_process, set_parent_process_death_signal};
 use serde_json::Value;
+use vtep::Encapsulation;
 
 use super::{DemoError, Doing as _, TAP, VNI, hosts::Host, interrupt};
 
@@ -30,7 +31,11 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     /// Starts the VTEP of `host`, with one tunnel to the one of `remote`, and waits until it says that it is ready.
-    pub(super) fn start([host, remote]: [&Host; 2], encapsulation: &str, directory: &Path) -> Result<Self, DemoError> {
+    pub(super) fn start(
+        [host, remote]: [&Host; 2],
+        encapsulation: Encapsulation,
+        directory: &Path,
+    ) -> Result<Self, DemoError> {
         let file = |extension: &str| directory.join(host.name.to_string()).with_extension(extension);
         let (control, log, notify) = (file("control"), file("log"), file("notify"));
         let ready = UnixDatagram::bind(&notify).doing("make a socket for the message that a VTEP is ready")?;
@@ -38,7 +43,7 @@ impl Endpoint {
         host.enter()?;
         let mut command = program();
         command
-            .args(["run", "--vni", &VNI.to_string(), "--tap", TAP, "--encapsulation", encapsulation])
+            .args(["run", "--vni", &VNI.to_string(), "--tap", TAP, "--encapsulation", encapsulation.as_str()])
             .args(["--local", &host.underlay.to_string(), "--remote", &remote.underlay.to_string()])
             .args(host.overlay_networks().flat_map(|network| ["--address".to_owned(), network]))
             .arg("--control")

@@ -55,6 +55,22 @@ fn own_copy(files: &Scratch) -> String {
     program.display().to_string()
 }
 
+#[test]
+fn it_speaks_each_encapsulation() {
+    let _alone = alone();
+    let files = Scratch::new();
+    let program = own_copy(&files);
+    let namespace = Namespace::new("demo");
+    for (encapsulation, expected) in [("geneve", "network identifier (VNI) 4242"), ("nvgre", "(VSID) 4242")] {
+        let finished =
+            namespace.run_within(LIMIT, &[&program, "demo", "--encapsulation", encapsulation, "--megabytes", "20"]);
+        assert_eq!(finished.status, Some(0), "{finished}");
+        assert!(finished.stdout.contains(expected), "{finished}");
+    }
+    let finished = namespace.run_within(LIMIT, &[&program, "demo", "--encapsulation", "vlan"]);
+    assert_eq!(finished.status, Some(2), "{finished}");
+}
+
 /// What somebody who has never seen an endpoint is shown.
 fn tells_what_happened(finished: &Finished) {
     let said = finished.stdout.to_lowercase();
