@@ -15,7 +15,7 @@ impl Endpoint {
         Some(self.shared.current().1.get(segment)?.config.clone())
     }
 
-    /// The addresses of a segment's flood list, in the order in which they were added.
+    /// The addresses of a segment's flood list, in no particular order.
     #[must_use]
     pub fn flood(&self, segment: SegmentId) -> Vec<IpAddr> {
         let (_, segments) = self.shared.current();

@@ -41,12 +41,12 @@ const VNI: u32 = 4242;
 
 const INTRODUCTION: &str = "
 A VTEP (VXLAN tunnel endpoint) takes the Ethernet frames of a virtual network, puts each of them
-into a UDP or GRE packet, and sends it over an ordinary network to the VTEP of another host, which takes
-it out again. So two hosts share an Ethernet segment although there is only IP between them.
+into a UDP or GRE packet, and sends it over an ordinary network to the VTEP of another host, which
+takes it out again. So two hosts share an Ethernet segment although there is only IP between them.
 
            host A                                       host B
    +--------------------+                       +--------------------+
-   | blue0    10.42.0.1 | < - - VNI 4242 - - > | blue0    10.42.0.2 |   overlay: what programs see
+   | blue0    10.42.0.1 | < - - VNI 4242 - - >  | blue0    10.42.0.2 |   overlay: what programs see
    |   |                |                       |   |                |
    | tap-vtep           |                       | tap-vtep           |   a VTEP on each host
    |   |                |                       |   |                |
