@@ -7,6 +7,7 @@ use crate::deadline::fail;
 /// Tool and Debian package.
 const PACKAGES: &[(&str, &str)] = &[
     ("bridge", "iproute2"),
+    ("curl", "curl"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("iperf3", "iperf3"),
@@ -17,6 +18,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("ovsdb-tool", "openvswitch-switch"),
     ("ping", "iputils-ping"),
     ("setpriv", "util-linux"),
+    ("ss", "iproute2"),
     ("strace", "strace"),
     ("tshark", "tshark"),
     ("unshare", "util-linux"),

@@ -14,13 +14,16 @@ type Needed = [(&'static str, &'static str)];
 /// What the tests call.
 pub(crate) const FOR_TESTS: &Needed = &[
     ("c++", "g++"),
+    ("curl", "curl"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("ping", "iputils-ping"),
     ("scapy", "python3-scapy"),
     ("setpriv", "util-linux"),
+    ("ss", "iproute2"),
     ("strace", "strace"),
     ("tshark", "tshark"),
+    ("/usr/lib/python3/dist-packages/prometheus_client/parser.py", "python3-prometheus-client"),
 ];
 
 /// What the measurements call.

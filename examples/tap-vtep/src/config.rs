@@ -6,7 +6,7 @@ mod values;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, fs, io,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     ops::Range,
     path::{Path, PathBuf},
     time::Duration,
@@ -55,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) device: Option<String>,
     pub(crate) super_frames: SuperFrames,
     pub(crate) workers: WorkerOptions,
+    /// Where metrics can be had.
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) segments: Vec<SegmentOptions>,
 }
 
@@ -214,7 +216,7 @@ struct File {
     underlay: Underlay,
     #[serde(default)]
     workers: Workers,
-    metrics: Option<Spanned<IgnoredAny>>,
+    metrics: Option<Metrics>,
     registry: Option<Spanned<IgnoredAny>>,
     #[serde(default)]
     segment: Vec<SegmentTable>,
@@ -243,13 +245,29 @@ impl Default for Workers {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Metrics {
+    listen: Spanned<SocketAddr>,
+}
+
+impl Metrics {
+    fn check(&self) -> Result<SocketAddr, Problem> {
+        let listen = *self.listen.get_ref();
+        if listen.port() == 0 || listen.ip().is_multicast() {
+            let reason = format!("{listen} is not an address and a port to listen on");
+            return Err(Problem::at(&self.listen, "metrics.listen", reason));
+        }
+        Ok(listen)
+    }
+}
+
 impl File {
     fn check(self) -> Result<Config, Problem> {
-        for (key, section) in [("metrics", &self.metrics), ("registry", &self.registry)] {
-            if let Some(section) = section {
-                return Err(Problem::at(section, key, "is not supported yet"));
-            }
+        if let Some(section) = &self.registry {
+            return Err(Problem::at(section, "registry", "is not supported yet"));
         }
+        let metrics = self.metrics.as_ref().map(Metrics::check).transpose()?;
         let local = match *self.underlay.local.get_ref() {
             Local::Auto => None,
             Local::Address(address) if address.is_unspecified() || address.is_multicast() => {
@@ -274,7 +292,7 @@ impl File {
             segments.push(table.check(&format!("segment[{index}]"), &mut family, &mut taken)?);
         }
         let Underlay { device, super_frames, .. } = self.underlay;
-        Ok(Config { local, device: device.map(Spanned::into_inner), super_frames, workers, segments })
+        Ok(Config { local, device: device.map(Spanned::into_inner), super_frames, workers, metrics, segments })
     }
 }
 

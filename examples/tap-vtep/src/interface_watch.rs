@@ -47,6 +47,11 @@ impl InterfaceWatch {
         if status < 0 { None } else { u32::try_from(unsafe { request.ifr_ifru.ifru_mtu }).ok() }
     }
 
+    /// Whether it was there at the last look.
+    pub(crate) fn is_there(&self) -> bool {
+        self.index.is_some()
+    }
+
     /// What has happened since the last look.
     pub(crate) fn look(&mut self) -> Option<Change> {
         let index = self.index_of(&self.name);

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, atomic::AtomicU32},
 };
 
@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) underlay_interface: String,
     /// Its MTU.
     pub(crate) underlay_mtu: u32,
+    /// Where metrics can be had.
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) segments: Vec<PlannedSegment>,
 }
 
@@ -115,6 +117,7 @@ impl Plan {
             underlay,
             underlay_interface: link.name,
             underlay_mtu: link.mtu,
+            metrics: config.metrics,
             segments,
         })
     }
@@ -128,6 +131,9 @@ impl fmt::Display for Plan {
         match device {
             Some(device) => writeln!(f, ", bound to {device}")?,
             None => writeln!(f)?,
+        }
+        if let Some(listen) = self.metrics {
+            writeln!(f, "metrics: http://{listen}/metrics, health: http://{listen}/healthz")?;
         }
         for PlannedSegment { options, tap_exists } in &self.segments {
             let rules = &options.rules;

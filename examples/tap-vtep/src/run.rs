@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, atomic::Ordering},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -26,7 +26,9 @@ use crate::{
     cli::RunOptions,
     config::{Config, ConfigError, SuperFrames},
     control::Listener,
+    health::Health,
     interface_watch::{Change, InterfaceWatch},
+    metrics,
     netlink::Netlink,
     plan::{Plan, PlanError},
     self_test::{Reason, udp_offloads},
@@ -59,6 +61,8 @@ pub(crate) enum RunError {
     Listen { address: IpAddr, port: u16, reason: String },
     #[error("cannot receive NVGRE on {address} (it takes CAP_NET_RAW): {reason}")]
     ListenGre { address: IpAddr, reason: String },
+    #[error("metrics.listen: cannot listen on {address}: {error}")]
+    Metrics { address: SocketAddr, error: io::Error },
     #[error("cannot open a sending socket on {address}: {error}")]
     Send { address: IpAddr, error: io::Error },
     #[error("segment {segment}: TAP {tap} is gone: it was deleted, and has not come back within {} s", TAP_WAIT.as_secs())]
@@ -122,7 +126,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut signals = Signals::new(&runtime)?;
     let mut running = Running::start(&plan, &netlink)?;
-    let result = running.apply(plan, &netlink).and_then(|()| {
+    let result = running.adopt(plan, &netlink).and_then(|()| {
         running.say_ready();
         loop {
             // Netlink has a runtime of its own, which cannot run inside this one: a new configuration is applied between two
@@ -205,6 +209,7 @@ pub(crate) struct Running {
     no_tunnel: Option<String>,
     /// Why datagrams are sent or received one by one, if they are.
     no_offloads: Option<Reason>,
+    metrics: metrics::Server,
     threads: Vec<JoinHandle<()>>,
     events: UnboundedReceiver<Event>,
     watch: InterfaceWatch,
@@ -236,8 +241,9 @@ impl Running {
             threads.push(thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())?);
         }
         let watch = InterfaceWatch::new(plan.underlay_interface.clone())?;
+        let pulses = workers.iter().map(|worker: &Remote| Arc::clone(&worker.pulse)).collect();
         Ok(Self {
-            state: Arc::new(State::new(endpoint, underlay, plan.underlay_mtu, origin)),
+            state: Arc::new(State::new(endpoint, underlay, plan.underlay_mtu, pulses, origin)),
             taps: BTreeMap::new(),
             away: BTreeMap::new(),
             sockets: Sockets::default(),
@@ -246,6 +252,7 @@ impl Running {
             super_frames: plan.super_frames,
             no_tunnel,
             no_offloads: offloads.reason,
+            metrics: metrics::Server::default(),
             threads,
             events,
             watch,
@@ -257,10 +264,12 @@ impl Running {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let answers = listener.serve(Arc::clone(&self.state));
-        tokio::pin!(answers);
+        let scrapes = self.metrics.serve(Arc::clone(&self.state))?;
+        tokio::pin!(answers, scrapes);
         loop {
             tokio::select! {
                 ended = &mut answers => ended?,
+                never = &mut scrapes => match never {},
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 _ = signals.hangup.recv() => return Ok(Ended::Reload),
@@ -271,12 +280,40 @@ impl Running {
                     self.follow_underlay();
                     self.follow_tunnel().await;
                     self.bring_back_taps().await?;
+                    self.examine();
                 }
             }
         }
         // Nobody waits for this but the service manager, if there is one.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         Ok(Ended::Stop)
+    }
+
+    /// Brings what runs, and where metrics can be had, in line with `plan`; on an error outside of us nothing has changed.
+    fn adopt(&mut self, plan: Plan, netlink: &Netlink) -> Result<(), RunError> {
+        let (before, wanted) = (self.metrics.address(), plan.metrics);
+        if let (Err(error), Some(address)) = (self.metrics.listen_on(wanted), wanted) {
+            return Err(RunError::Metrics { address, error });
+        }
+        self.apply(plan, netlink).inspect_err(|_| {
+            // It was listening there a moment ago.
+            let _ = self.metrics.listen_on(before);
+        })
+    }
+
+    /// Looks whether the workers turn and the interfaces are there.
+    fn examine(&self) {
+        let now = self.state.now();
+        let is_stuck = |worker: &usize| {
+            let worker = &self.workers[*worker];
+            worker.ask(now);
+            worker.pulse.is_stuck(now)
+        };
+        let stuck = (0..self.workers.len()).filter(is_stuck).collect();
+        let taps = self.away.keys().filter_map(|id| self.segment(*id));
+        let taps = taps.map(|segment| format!("segment {}: TAP {}", segment.name(), segment.plan.options.tap));
+        let underlay = (!self.watch.is_there()).then(|| format!("the underlay's interface {}", self.watch.name));
+        self.state.set_health(Health { stuck, missing: taps.chain(underlay).collect() });
     }
 
     /// Reads the configuration again, and applies what has changed; on an error all goes on as it was.
@@ -287,7 +324,7 @@ impl Running {
         }
         let applied = read_config(options)
             .map_err(RunError::from)
-            .and_then(|config| self.apply(Plan::new(config, netlink)?, netlink));
+            .and_then(|config| self.adopt(Plan::new(config, netlink)?, netlink));
         match applied {
             Ok(()) => {
                 self.say_segments();
@@ -343,6 +380,7 @@ impl Running {
                         TAP_WAIT.as_secs(),
                     );
                 }
+                self.examine();
             }
         }
     }

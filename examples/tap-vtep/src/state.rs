@@ -13,6 +13,7 @@ use vtep::{
 
 use crate::{
     control::{Request, Response, Shown},
+    health::{Health, Pulse},
     plan::PlannedSegment,
     underlay::Underlay,
 };
@@ -21,7 +22,11 @@ use crate::{
 pub(crate) struct State {
     pub(crate) endpoint: Endpoint,
     pub(crate) underlay: Underlay,
-    underlay_mtu: u32,
+    pub(crate) underlay_mtu: u32,
+    /// One for each worker.
+    pub(crate) pulses: Vec<Arc<Pulse>>,
+    /// As it was at the last look.
+    health: RwLock<Health>,
     /// A change puts a new list in the place of the old one.
     segments: RwLock<Arc<[Segment]>>,
     /// Where `now` counts from.
@@ -42,8 +47,24 @@ impl Segment {
 }
 
 impl State {
-    pub(crate) fn new(endpoint: Endpoint, underlay: Underlay, underlay_mtu: u32, origin: Instant) -> Self {
-        Self { endpoint, underlay, underlay_mtu, segments: RwLock::new(Arc::new([])), origin }
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        underlay: Underlay,
+        underlay_mtu: u32,
+        pulses: Vec<Arc<Pulse>>,
+        origin: Instant,
+    ) -> Self {
+        let (health, segments) = (RwLock::default(), RwLock::new(Arc::new([]) as Arc<[_]>));
+        Self { endpoint, underlay, underlay_mtu, pulses, health, segments, origin }
+    }
+
+    /// Whether it can carry frames, as it was at the last look.
+    pub(crate) fn health(&self) -> Health {
+        self.health.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_health(&self, health: Health) {
+        *self.health.write().unwrap_or_else(PoisonError::into_inner) = health;
     }
 
     /// The segments that are served now.

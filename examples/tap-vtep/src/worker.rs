@@ -15,6 +15,7 @@ use vtep::{DataLane, SegmentId};
 
 use crate::{
     complaints::Complaints,
+    health::Pulse,
     inbound::{Destination, Inbound},
     outbound::{Outbound, TapGone, Way},
     tap::Tap,
@@ -53,11 +54,23 @@ pub(crate) enum Command {
 pub(crate) struct Remote {
     commands: Arc<Mutex<Vec<Command>>>,
     wake: Arc<OwnedFd>,
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 impl Remote {
     pub(crate) fn send(&self, command: Command) {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        self.wake();
+    }
+
+    /// Asks the worker whether it turns.
+    pub(crate) fn ask(&self, now: Duration) {
+        if self.pulse.ask(now) {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
         // It can fail only when 2⁶⁴ commands wait.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
@@ -123,7 +136,7 @@ impl Worker {
             events: work.events,
             options: work.options,
             epoll,
-            remote: Remote { commands: Arc::default(), wake: Arc::new(wake) },
+            remote: Remote { commands: Arc::default(), wake: Arc::new(wake), pulse: Arc::default() },
             outbound: Outbound::new(),
             inbound: Inbound::new(),
             complaints: Complaints::default(),
@@ -183,6 +196,7 @@ impl Worker {
     fn obey(&mut self) -> bool {
         // The count of waiting commands is of no interest, and neither is that it is zero already.
         let _ = rustix::io::read(&self.remote.wake, &mut [0; 8]);
+        self.remote.pulse.answer();
         let commands = std::mem::take(&mut *self.remote.commands.lock().unwrap_or_else(PoisonError::into_inner));
         for command in commands {
             match command {

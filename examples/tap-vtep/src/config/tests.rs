@@ -32,6 +32,9 @@ fn every_key() {
             count = 4
             busy_poll = 50
 
+            [metrics]
+            listen = "[::1]:9472"
+
             [[segment]]
             name = "blue"
             encapsulation = "vxlan"
@@ -70,6 +73,7 @@ fn every_key() {
     assert_eq!((config.local, config.device.as_deref()), (Some(ip("192.0.2.1")), Some("eth0")));
     assert_eq!(config.super_frames, SuperFrames::TunnelGso);
     assert_eq!(config.workers, WorkerOptions { count: 4, busy_poll: Duration::from_micros(50) });
+    assert_eq!(config.metrics, Some("[::1]:9472".parse().unwrap()));
     let [segment] = config.segments.as_slice() else { panic!("one segment") };
     assert_eq!((segment.name.as_str(), segment.tap.as_str(), segment.mtu), ("blue", "blue0", Some(1400)));
     assert_eq!(segment.addresses, ["10.42.0.1/24".parse().unwrap(), "fd00::1/64".parse().unwrap()]);
@@ -98,6 +102,7 @@ fn every_key() {
 fn what_is_not_said_is_by_the_book() {
     let config = Config::parse(SMALL).unwrap();
     assert_eq!(config.super_frames, SuperFrames::Auto);
+    assert_eq!(config.metrics, None);
     assert_eq!(config.workers, WorkerOptions { count: 1, busy_poll: Duration::ZERO });
     let segment = &config.segments[0];
     assert_eq!(segment.rules, SegmentConfig::new(Vni::new(42).unwrap()));
@@ -163,7 +168,13 @@ fn mistakes_are_named_with_their_place() {
         ("encapsulation = \"vlan\"", "6:17: segment[0].encapsulation: unknown encapsulation \"vlan\""),
         ("suppress = true", "6:12: segment[0].suppress: is not supported yet"),
         ("[registry]\nkind = \"etcd\"", "6:1: registry: is not supported yet"),
-        ("[metrics]\nlisten = \"127.0.0.1:9472\"", "6:1: metrics: is not supported yet"),
+        ("[metrics]\nlisten = \"9472\"", "7:10: metrics.listen: invalid socket address syntax"),
+        (
+            "[metrics]\nlisten = \"127.0.0.1:0\"",
+            "7:10: metrics.listen: 127.0.0.1:0 is not an address and a port to listen on",
+        ),
+        ("[metrics]\nport = 9472", "7:1: metrics.port: unknown field `port`, expected `listen`"),
+        ("[metrics]", "6:1: metrics: missing field `listen`"),
         (
             "[[segment]]\nname = \"red\"\nvni = 42\ntap = \"red0\"",
             "8:7: segment[1].vni: segment \"blue\" has VNI 42 on port 4789",

@@ -18,6 +18,7 @@ mod frame_sizes;
 mod kernel_ping;
 mod learning;
 mod lifecycle;
+mod metrics;
 mod outer_header;
 mod own_peer;
 mod quick_start;
