@@ -2,7 +2,9 @@
 
 use std::{
     fmt,
+    fs::Permissions,
     io::{BufRead, BufReader, Read},
+    os::unix::fs::{PermissionsExt as _, chown},
     path::PathBuf,
     process::{Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -10,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::Signal;
+use rustix::{
+    fs::{CWD, FileType, Mode, makedev, mknodat},
+    process::Signal,
+};
 use serde_json::Value;
 
 use crate::{
@@ -18,6 +23,7 @@ use crate::{
     deadline::{PATIENCE, fail, holds_within},
     namespace::Namespace,
     scratch::Scratch,
+    tool::require,
 };
 
 /// The lines that a program has printed so far.
@@ -68,9 +74,46 @@ impl TapVtep {
         Self::start(program, namespace, files, &["--config", &file]).ready()
     }
 
+    /// The same as the user `nobody`, who has these capabilities and no others, ambient: `["net_admin"]`.
+    #[track_caller]
+    #[must_use]
+    pub fn configured_as_nobody(
+        program: &str,
+        namespace: &Namespace,
+        configuration: &str,
+        capabilities: &[&str],
+    ) -> Self {
+        let files = Scratch::new();
+        let file = files.write(CONFIGURATION, configuration).display().to_string();
+        // Where the user can reach it.
+        let copy = files.path("tap-vtep");
+        let device = files.path("tun");
+        let made = std::fs::copy(program, &copy)
+            .and_then(|_| chown(files.path("."), Some(NOBODY), Some(NOBODY)))
+            .and_then(|()| Ok(mknodat(CWD, &device, FileType::CharacterDevice, Mode::empty(), makedev(10, 200))?))
+            .and_then(|()| std::fs::set_permissions(&device, Permissions::from_mode(0o666)));
+        if let Err(error) = made {
+            fail(format_args!("{}: {error}", copy.display()));
+        }
+        let sets: Vec<_> = capabilities.iter().map(|capability| format!("+{capability}")).collect();
+        let sets = ["-all".to_owned()].into_iter().chain(sets).collect::<Vec<_>>().join(",");
+        // A container may have the device for root alone; udev makes it for all.
+        let mut command = Command::new(require("unshare"));
+        command.args(["--mount", "sh", "-c", "mount --bind \"$0\" /dev/net/tun && exec \"$@\""]).arg(device);
+        command.arg(require("setpriv"));
+        command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()]);
+        command.args(["--inh-caps", "--ambient-caps", "--bounding-set"].map(|set| format!("{set}={sets}")));
+        command.arg(copy);
+        Self::launch(command, program, namespace, files, &["--config", &file]).ready()
+    }
+
     #[track_caller]
     fn start(program: &str, namespace: &Namespace, files: Scratch, options: &[&str]) -> Self {
-        let mut command = Command::new(program);
+        Self::launch(Command::new(program), program, namespace, files, options)
+    }
+
+    #[track_caller]
+    fn launch(mut command: Command, program: &str, namespace: &Namespace, files: Scratch, options: &[&str]) -> Self {
         command.arg("run").args(options).arg("--control").arg(files.path(CONTROL));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = namespace.start(command);
@@ -233,6 +276,9 @@ impl TapVtep {
         Exit { status, log: self.log(), output }
     }
 }
+
+/// The user and the group of this name on Debian.
+const NOBODY: u32 = 65534;
 
 const CONFIGURATION: &str = "vtep.toml";
 const CONTROL: &str = "control.sock";

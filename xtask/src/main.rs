@@ -1,7 +1,8 @@
-//! The developer's commands: `cargo xtask test`, `interop`, `bench`, `fuzz`.
+//! The developer's commands: `cargo xtask test`, `interop`, `bench`, `fuzz`, `deb`.
 
 mod bench;
 mod cargo;
+mod deb;
 mod endpoint;
 mod fuzz;
 mod interop;
@@ -13,6 +14,7 @@ use std::{path::Path, process::ExitCode};
 
 use bench::{MicroOptions, NaiveOptions};
 use clap::{Args, Parser, Subcommand};
+use deb::DebOptions;
 use endpoint::EndpointOptions;
 
 #[derive(Parser)]
@@ -44,6 +46,8 @@ enum Command {
     /// The naive forwarder of `bench`.
     #[command(hide = true)]
     Naive(NaiveOptions),
+    /// A Debian package of the program, with units for systemd, manual pages and completions.
+    Deb(DebOptions),
     /// Every fuzz target, or one, for some seconds each.
     Fuzz {
         /// The targets; all when none is named.
@@ -95,6 +99,7 @@ fn main() -> ExitCode {
             }
             false
         }
+        Command::Deb(options) => deb::run(&options),
         Command::Fuzz { target, seconds } => fuzz::run(&target, seconds),
     };
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -26,6 +26,13 @@ pub(crate) const FOR_TESTS: &Needed = &[
     ("/usr/lib/python3/dist-packages/prometheus_client/parser.py", "python3-prometheus-client"),
 ];
 
+/// What makes the Debian package calls.
+pub(crate) const FOR_DEB: &Needed = &[("dpkg-shlibdeps", "dpkg-dev"), ("gzip", "gzip"), ("strip", "binutils")];
+
+/// What looks at it calls.
+pub(crate) const FOR_DEB_CHECKS: &Needed =
+    &[("fish", "fish"), ("mandoc", "mandoc"), ("systemd-analyze", "systemd"), ("zsh", "zsh")];
+
 /// What the measurements call.
 pub(crate) const FOR_BENCHES: &Needed =
     &[("ethtool", "ethtool"), ("ip", "iproute2"), ("iperf3", "iperf3"), ("ping", "iputils-ping")];

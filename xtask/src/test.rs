@@ -2,7 +2,7 @@
 
 use crate::{
     cargo::{self, cargo, libraries},
-    fuzz, interop, packages,
+    deb, fuzz, interop, packages,
     step::{Outcome, Steps, quietly},
 };
 
@@ -25,6 +25,11 @@ pub(crate) fn run(keep_going: bool) -> bool {
     });
     steps.run("tests of the program", || cargo::run("test --package tap-vtep"));
     steps.run("interop", interop::all);
+    steps.run("Debian package", || {
+        packages::debian(packages::FOR_DEB)?;
+        packages::debian(packages::FOR_DEB_CHECKS)?;
+        deb::check()
+    });
     steps.run("benches build", || {
         cargo::run("bench --workspace --exclude tap-vtep --exclude testbed --exclude xtask --no-run")
     });

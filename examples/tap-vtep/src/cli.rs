@@ -3,6 +3,7 @@
 use std::{net::IpAddr, num::NonZeroU16, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use ipnet::IpNet;
 use overlay_types::{MacAddr, Vni};
 
@@ -13,6 +14,9 @@ use crate::{
 
 /// Where the control socket is unless `--control` says otherwise.
 pub(crate) const DEFAULT_CONTROL: &str = "/run/tap-vtep.sock";
+
+/// Where it is of the service that systemd runs, which may not write to `/run` itself.
+pub(crate) const SERVICE_CONTROL: &str = "/run/tap-vtep/control.sock";
 
 /// A VXLAN tunnel endpoint (VTEP) in user space.
 ///
@@ -65,6 +69,16 @@ pub(crate) enum Command {
     Ipam {
         #[command(subcommand)]
         command: IpamCommand,
+    },
+    /// Write the manual pages to a directory.
+    Man {
+        /// The directory; it is made where there is none.
+        directory: PathBuf,
+    },
+    /// Print the completions of a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
     },
 }
 

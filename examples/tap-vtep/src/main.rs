@@ -15,14 +15,17 @@ mod inbound;
 mod interface_request;
 mod interface_watch;
 mod ipam;
+mod manual;
 mod metrics;
 mod netlink;
 mod outbound;
 mod plan;
+mod privileges;
 mod receive;
 mod run;
 mod self_test;
 mod send;
+mod service_manager;
 mod show;
 mod sockets;
 mod state;
@@ -80,6 +83,15 @@ fn main() -> ExitCode {
             Ok(false) => ExitCode::from(STATUS_FAILED),
             Err(error) => complain(error.status(), &error),
         },
+        Command::Man { directory } => written(manual::pages(&directory), &directory.display()),
+        Command::Completions { shell } => written(manual::completions(shell), &"standard output"),
+    }
+}
+
+fn written(result: io::Result<()>, place: &dyn std::fmt::Display) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(STATUS_FAILED, &format!("{place}: {error}")),
     }
 }
 

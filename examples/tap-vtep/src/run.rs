@@ -31,7 +31,9 @@ use crate::{
     metrics,
     netlink::Netlink,
     plan::{Plan, PlanError},
+    privileges,
     self_test::{Reason, udp_offloads},
+    service_manager::ServiceManager,
     sockets::Sockets,
     state::{Segment, State},
     tap::TapQueues,
@@ -71,6 +73,8 @@ pub(crate) enum RunError {
     OtherUnderlay,
     #[error("no tunnel GSO: {0}")]
     TunnelGso(String),
+    #[error("cannot give up capabilities: {0}")]
+    Privileges(Errno),
     #[error("the [workers] are others: that takes a restart")]
     OtherWorkers,
     #[error("{0}")]
@@ -127,6 +131,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), RunError> {
     let mut signals = Signals::new(&runtime)?;
     let mut running = Running::start(&plan, &netlink)?;
     let result = running.adopt(plan, &netlink).and_then(|()| {
+        privileges::give_up_all_but_needed().map_err(RunError::Privileges)?;
         running.say_ready();
         loop {
             // Netlink has a runtime of its own, which cannot run inside this one: a new configuration is applied between two
@@ -210,6 +215,9 @@ pub(crate) struct Running {
     /// Why datagrams are sent or received one by one, if they are.
     no_offloads: Option<Reason>,
     metrics: metrics::Server,
+    manager: ServiceManager,
+    /// Why the last SIGHUP changed nothing.
+    refused: Option<String>,
     threads: Vec<JoinHandle<()>>,
     events: UnboundedReceiver<Event>,
     watch: InterfaceWatch,
@@ -238,7 +246,12 @@ impl Running {
             let (underlay, events) = (underlay.clone(), sender.clone());
             let worker = Worker::new(Work { lane, underlay, origin, events, options }).map_err(io::Error::from)?;
             workers.push(worker.remote());
-            threads.push(thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())?);
+            let run = move || {
+                // The main thread keeps its own until segments are made, and says when it cannot give them up.
+                let _ = privileges::give_up_all_but_needed();
+                worker.run();
+            };
+            threads.push(thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
         }
         let watch = InterfaceWatch::new(plan.underlay_interface.clone())?;
         let pulses = workers.iter().map(|worker: &Remote| Arc::clone(&worker.pulse)).collect();
@@ -253,6 +266,8 @@ impl Running {
             no_tunnel,
             no_offloads: offloads.reason,
             metrics: metrics::Server::default(),
+            manager: ServiceManager::from_environment(),
+            refused: None,
             threads,
             events,
             watch,
@@ -284,8 +299,7 @@ impl Running {
                 }
             }
         }
-        // Nobody waits for this but the service manager, if there is one.
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        ServiceManager::stopping();
         Ok(Ended::Stop)
     }
 
@@ -301,8 +315,8 @@ impl Running {
         })
     }
 
-    /// Looks whether the workers turn and the interfaces are there.
-    fn examine(&self) {
+    /// Looks whether the workers turn and the interfaces are there, and tells the service manager.
+    fn examine(&mut self) {
         let now = self.state.now();
         let is_stuck = |worker: &usize| {
             let worker = &self.workers[*worker];
@@ -313,11 +327,22 @@ impl Running {
         let taps = self.away.keys().filter_map(|id| self.segment(*id));
         let taps = taps.map(|segment| format!("segment {}: TAP {}", segment.name(), segment.plan.options.tap));
         let underlay = (!self.watch.is_there()).then(|| format!("the underlay's interface {}", self.watch.name));
-        self.state.set_health(Health { stuck, missing: taps.chain(underlay).collect() });
+        let health = Health { stuck, missing: taps.chain(underlay).collect() };
+        if health.stuck.is_empty() {
+            self.manager.alive();
+        }
+        self.state.set_health(health);
+        self.manager.status(self.status());
     }
 
     /// Reads the configuration again, and applies what has changed; on an error all goes on as it was.
     fn reload(&mut self, options: &RunOptions, netlink: &Netlink) {
+        ServiceManager::reloading();
+        self.read_again(options, netlink);
+        self.manager.ready(self.status());
+    }
+
+    fn read_again(&mut self, options: &RunOptions, netlink: &Netlink) {
         if options.config.is_none() {
             warn!("SIGHUP: there is no configuration file to read again; nothing changed");
             return;
@@ -327,14 +352,18 @@ impl Running {
             .and_then(|config| self.adopt(Plan::new(config, netlink)?, netlink));
         match applied {
             Ok(()) => {
+                self.refused = None;
                 self.say_segments();
                 info!("the configuration was read again");
             }
-            Err(error) => error!("SIGHUP: {error}; the segments that there are go on"),
+            Err(error) => {
+                error!("SIGHUP: {error}; the segments that there are go on");
+                self.refused = Some(error.to_string());
+            }
         }
     }
 
-    fn say_ready(&self) {
+    fn say_ready(&mut self) {
         self.say_segments();
         if let Some(tunnel) = &self.state.underlay.tunnel {
             info!(device = tunnel.device(), "super-frames leave whole, by tunnel GSO");
@@ -345,9 +374,19 @@ impl Running {
             warn!("{reason}; datagrams are sent or received one by one");
         }
         info!("ready");
-        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-            warn!(%error, "cannot tell the service manager that the endpoint is ready");
+        self.manager.ready(self.status());
+    }
+
+    /// How it is, in one line.
+    fn status(&self) -> String {
+        let problems = self.state.health().problems();
+        if !problems.is_empty() {
+            return problems.join("; ");
         }
+        let (segments, workers) = (self.state.segments().len(), self.workers.len());
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let counts = format!("{segments} segment{}, {workers} worker{}", plural(segments), plural(workers));
+        self.refused.iter().fold(counts, |counts, reason| format!("{counts}; SIGHUP: {reason}"))
     }
 
     fn say_segments(&self) {

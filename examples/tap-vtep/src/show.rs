@@ -6,7 +6,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::{
-    cli::{FdbChange, NeighborChange, Show, ShowOptions},
+    cli::{DEFAULT_CONTROL, FdbChange, NeighborChange, SERVICE_CONTROL, Show, ShowOptions},
     control::{Request, Response, Shown, ask},
 };
 
@@ -70,6 +70,9 @@ pub(crate) fn change_neighbor(change: &NeighborChange) -> Result<(), AskError> {
 }
 
 fn question(path: &Path, request: &Request) -> Result<Value, AskError> {
+    let service = Path::new(SERVICE_CONTROL);
+    let is_service = path == Path::new(DEFAULT_CONTROL) && !path.exists() && service.exists();
+    let path = if is_service { service } else { path };
     match ask(path, request) {
         Ok(Response::Done(value)) => Ok(value),
         Ok(Response::Refused { status, reason }) => Err(AskError::Refused { status, reason }),

@@ -228,3 +228,44 @@ fn mistakes_in_what_must_be_there() {
     assert_eq!(complaint("underlay = { local = \"192.0.2.1\" }"), "1:1: segment: there is no [[segment]]");
     assert!(complaint("").contains("missing field `underlay`"));
 }
+
+/// The keys that a section may have, as the complaint about an unknown one lists them.
+fn known_keys(section: &str) -> Vec<String> {
+    let complaint = complaint(section);
+    let (_, expected) = complaint.split_once("unknown field `zz`, expected ").unwrap_or_else(|| panic!("{complaint}"));
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// tap-vtep.toml(5) is written by hand.
+#[test]
+fn every_key_is_in_the_manual_page_and_no_other() {
+    let page = include_str!("../../../../packaging/tap-vtep.toml.5");
+    let sections: BTreeMap<_, _> =
+        page.split("\n.SH ").skip(1).filter_map(|section| section.split_once('\n')).collect();
+    let segment = |inner: &str| format!("{SMALL}{inner}zz = 1\n");
+    for (parent, text) in [
+        ("", "zz = 1\n".to_owned()),
+        ("underlay", "[underlay]\nzz = 1\n".to_owned()),
+        ("workers", "[workers]\nzz = 1\n".to_owned()),
+        ("metrics", "[metrics]\nzz = 1\n".to_owned()),
+        ("segment", segment("")),
+        ("segment.fdb", segment("[[segment.fdb]]\n")),
+        ("segment.neighbor", segment("[[segment.neighbor]]\n")),
+        ("segment.option", segment("[[segment.option]]\n")),
+    ] {
+        let section = |name: &str| {
+            [format!("[{name}]"), format!("[[{name}]]")].iter().find_map(|name| sections.get(name.as_str())).copied()
+        };
+        let body = section(parent).unwrap_or_default();
+        let listed: BTreeSet<_> = body.split(".TP\n.B ").skip(1).filter_map(|entry| entry.lines().next()).collect();
+        let known = known_keys(&text);
+        for key in &known {
+            let path = if parent.is_empty() { key.clone() } else { format!("{parent}.{key}") };
+            let is_there = listed.contains(key.as_str()) || section(&path).is_some();
+            assert!(is_there, "packaging/tap-vtep.toml.5 does not have {path}");
+        }
+        for key in listed {
+            assert!(known.iter().any(|known| known == key), "packaging/tap-vtep.toml.5 has {parent}.{key}");
+        }
+    }
+}

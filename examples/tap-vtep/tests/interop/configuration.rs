@@ -162,6 +162,7 @@ fn a_word_that_is_none() {
     is_refused(replaced("ttl", "ttl = 0"), "ttl");
     is_refused(replaced("dscp", "dscp = 64"), "dscp");
     is_refused(replaced("ageing", "ageing = \"soon\""), "ageing");
+    is_refused(extended("\n[metrics]\nlisten = \"9472\"\n", 0), "metrics.listen");
     is_refused(replaced("encapsulation", "encapsulation = \"vlan\""), "encapsulation");
 }
 
@@ -170,7 +171,6 @@ fn a_word_that_is_none() {
 fn what_is_not_supported_yet_says_so() {
     let cases = [
         (replaced("learning", "suppress = true"), "suppress"),
-        (extended("\n[metrics]\nlisten = \"127.0.0.1:9472\"\n", 1), "metrics"),
         (extended("\n[registry]\nkind = \"file\"\n", 1), "registry"),
     ];
     for ((configuration, line), key) in cases {

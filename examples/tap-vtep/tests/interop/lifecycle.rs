@@ -1,6 +1,6 @@
 //! Starting, being told to end, being told to read the configuration again.
 
-use std::{os::unix::net::UnixDatagram, process::Command, time::Duration};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use testbed::{Family, FrameSender, Host, Numbered, PATIENCE, Scratch, TapVtep, Underlay, stays, wait_until};
@@ -27,26 +27,6 @@ fn a_signal_ends_it_cleanly() {
         let said = [&exit.log[..], &exit.output].concat().join("\n");
         assert!(said.contains("123"), "{said}");
     }
-}
-
-/// A service manager is told when it is ready (`sd_notify`).
-#[test]
-fn the_service_manager_is_told() {
-    let underlay = Underlay::new(1);
-    let files = Scratch::new();
-    let socket = UnixDatagram::bind(files.path("notify.sock")).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut command = Command::new(PROGRAM);
-    command.args(["run", "--vni", "42", "--tap", TAP, "--local", "10.200.0.1", "--control"]);
-    command.arg(files.path("control.sock")).env("NOTIFY_SOCKET", files.path("notify.sock"));
-    command.stderr(std::process::Stdio::null());
-    let mut vtep = underlay.host(0).namespace.start(command);
-    let mut buffer = [0; 256];
-    let len = socket.recv(&mut buffer).unwrap();
-    assert!(String::from_utf8_lossy(&buffer[..len]).contains("READY=1"));
-    assert!(underlay.host(0).namespace.has_device(TAP));
-    vtep.signal(Signal::TERM);
-    assert_eq!(vtep.wait(PATIENCE).code(), Some(0));
 }
 
 #[test]

@@ -8,8 +8,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 use testbed::{Family, FrameSender, Numbered, PATIENCE, Scratch, TapVtep, Underlay, require, vxlan, wait_until};
 
-use crate::bed::{
-    HandPeer, PROGRAM, TAP, VNI, configuration_file, expect_at, one_segment, only_line, run_to_end, stranger,
+use crate::{
+    bed::{HandPeer, PROGRAM, TAP, VNI, configuration_file, expect_at, one_segment, only_line, run_to_end, stranger},
+    service_manager::hold_worker,
 };
 
 const LISTEN: &str = "127.0.0.1:9472";
@@ -307,16 +308,8 @@ fn a_worker_that_hangs_is_noticed() {
     let ours = underlay.host(0);
     let configuration = with_metrics(LISTEN, &one_segment(ours, Family::V4, ""));
     let vtep = TapVtep::configured(PROGRAM, &ours.namespace, &configuration);
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", vtep.id())).unwrap();
-    let named = |task: &std::path::PathBuf| std::fs::read_to_string(task.join("comm")).unwrap() == "worker-0\n";
-    let worker = tasks.map(|task| task.unwrap().path()).find(named).unwrap();
-    let worker = worker.file_name().unwrap().to_str().unwrap().to_owned();
     let status = || get(&underlay, &[], "/healthz").map(|answer| (answer.status, answer.body));
-    // strace stops the thread before each of its system calls, for longer than this test takes.
-    let mut command = std::process::Command::new(require("strace"));
-    command.args(["--attach", &worker, "--quiet=all", "--output=/dev/null"]);
-    command.args(["--trace=epoll_wait,read", "--inject=epoll_wait,read:delay_enter=600s"]);
-    let hold = testbed::Background::start(command);
+    let hold = hold_worker(vtep.id());
     wait_until("it is noticed", || {
         status() == Some((503, "{\"problems\":[\"worker 0 does not turn\"],\"status\":\"failing\"}\n".to_owned()))
     });
