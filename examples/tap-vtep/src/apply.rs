@@ -101,7 +101,10 @@ impl Running {
                 }
                 None => self.add(&new, taps.remove(&new.options.tap))?,
             };
-            segments.push(Segment { id, plan: new });
+            // Each has one since the sockets were opened.
+            if let Some(pool) = self.sockets.pool_for(&new).cloned() {
+                segments.push(Segment { id, plan: new, pool });
+            }
         }
         self.state.set_segments(segments);
         Ok(())

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use ipnet::IpNet;
 use overlay_types::{MacAddr, Vni};
+use vtep::Ecn;
 
 use crate::{
     config::{Local, SuperFrames},
@@ -65,6 +66,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         change: NeighborChange,
     },
+    /// Say what the running endpoint would do with a frame: which row it meets, what becomes of it, and the bytes that would
+    /// go out. Nothing is sent, learned or counted.
+    #[command(after_help = "Example:\n  \
+        tap-vtep explain ffffffffffff 020000000001 0806 …\n  \
+        tap-vtep explain --from 192.0.2.2 - < datagram.hex")]
+    Explain(ExplainOptions),
     /// Subnets and addresses out of a pool file, which survives crashes: nothing is given twice.
     Ipam {
         #[command(subcommand)]
@@ -141,6 +148,28 @@ pub(crate) struct Target {
     pub(crate) segment: Option<String>,
     #[command(flatten)]
     pub(crate) control: ControlSocket,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExplainOptions {
+    /// The frame in hexadecimal digits, with or without whitespace and colons; "-" reads it from standard input. From a
+    /// remote: a datagram from the tunnel header's first byte.
+    #[arg(value_name = "HEX", required = true)]
+    pub(crate) bytes: Vec<String>,
+    /// It comes from the segment's TAP; so it is unless --from is given.
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) from_tap: bool,
+    /// It comes from this endpoint, through a tunnel.
+    #[arg(long, value_name = "REMOTE")]
+    pub(crate) from: Option<IpAddr>,
+    /// The ECN field of the datagram's outer header: not-ect, ect0, ect1 or ce [default: not-ect].
+    #[arg(long, requires = "from", value_parser = crate::explain::parse_ecn)]
+    pub(crate) ecn: Option<Ecn>,
+    /// One JSON document in place of lines.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
 }
 
 #[derive(Args, Debug)]

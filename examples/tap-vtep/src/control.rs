@@ -24,7 +24,7 @@ use tokio::{
 use crate::{STATUS_USAGE, state::State};
 
 /// The longest question.
-const REQUEST: u64 = 1 << 16;
+const REQUEST: u64 = 1 << 18;
 /// How long somebody who has connected may take to ask, and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -32,12 +32,42 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Request {
-    Show { what: Shown, segment: Option<String> },
-    FdbAdd { mac: MacAddr, remote: IpAddr, segment: Option<String> },
-    FdbDel { mac: MacAddr, remote: Option<IpAddr>, segment: Option<String> },
-    FdbFlush { segment: Option<String>, remote: Option<IpAddr>, learned: bool },
-    NeighborAdd { ip: IpAddr, mac: MacAddr, segment: Option<String> },
-    NeighborDel { ip: IpAddr, mac: Option<MacAddr>, segment: Option<String> },
+    Show {
+        what: Shown,
+        segment: Option<String>,
+    },
+    FdbAdd {
+        mac: MacAddr,
+        remote: IpAddr,
+        segment: Option<String>,
+    },
+    FdbDel {
+        mac: MacAddr,
+        remote: Option<IpAddr>,
+        segment: Option<String>,
+    },
+    FdbFlush {
+        segment: Option<String>,
+        remote: Option<IpAddr>,
+        learned: bool,
+    },
+    NeighborAdd {
+        ip: IpAddr,
+        mac: MacAddr,
+        segment: Option<String>,
+    },
+    NeighborDel {
+        ip: IpAddr,
+        mac: Option<MacAddr>,
+        segment: Option<String>,
+    },
+    /// A frame from the TAP, or a datagram from a remote with this outer ECN field; in hexadecimal digits.
+    Explain {
+        segment: Option<String>,
+        from: Option<IpAddr>,
+        ecn: u8,
+        bytes: String,
+    },
 }
 
 /// What `show` shows.

@@ -10,7 +10,10 @@ mod complaints;
 mod config;
 mod control;
 mod demo;
+mod explain;
+mod explanation;
 mod health;
+mod hex;
 mod inbound;
 mod interface_request;
 mod interface_watch;
@@ -19,6 +22,7 @@ mod manual;
 mod metrics;
 mod netlink;
 mod outbound;
+mod outer_packet;
 mod plan;
 mod privileges;
 mod receive;
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
         Command::Show { what } => answered(show::show(&what)),
         Command::Fdb { change } => answered(show::change_fdb(&change)),
         Command::Neighbor { change } => answered(show::change_neighbor(&change)),
+        Command::Explain(options) => answered(explain::explain(&options)),
         Command::Ipam { command } => match ipam::run(&command) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::from(STATUS_FAILED),

@@ -69,7 +69,8 @@ pub(crate) fn change_neighbor(change: &NeighborChange) -> Result<(), AskError> {
     question(&control.path, &request).map(drop)
 }
 
-fn question(path: &Path, request: &Request) -> Result<Value, AskError> {
+/// What the running endpoint answers.
+pub(crate) fn question(path: &Path, request: &Request) -> Result<Value, AskError> {
     let service = Path::new(SERVICE_CONTROL);
     let is_service = path == Path::new(DEFAULT_CONTROL) && !path.exists() && service.exists();
     let path = if is_service { service } else { path };

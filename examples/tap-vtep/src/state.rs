@@ -13,9 +13,11 @@ use vtep::{
 
 use crate::{
     control::{Request, Response, Shown},
+    explanation,
     health::{Health, Pulse},
+    hex,
     plan::PlannedSegment,
-    underlay::Underlay,
+    underlay::{SenderPool, Underlay},
 };
 
 /// What the control thread shares with everybody who asks.
@@ -38,6 +40,8 @@ pub(crate) struct State {
 pub(crate) struct Segment {
     pub(crate) id: SegmentId,
     pub(crate) plan: PlannedSegment,
+    /// Who sends for it.
+    pub(crate) pool: Arc<SenderPool>,
 }
 
 impl Segment {
@@ -155,6 +159,16 @@ impl View<'_> {
                 self.state.endpoint.remove_neighbor(segment.id, ip).map_err(refused)?;
                 done
             }
+            Request::Explain { segment, from, ecn, bytes } => {
+                let bytes = hex::decode(&bytes).map_err(|error| error.to_string())?;
+                Ok(Response::Done(match from {
+                    None => explanation::of_frame(self.state, self.one(segment.as_deref())?, &bytes)?,
+                    Some(remote) => {
+                        let socket_of = self.with_socket(segment.as_deref())?;
+                        explanation::of_datagram(self.state, socket_of, remote, ecn, &bytes)
+                    }
+                }))
+            }
         }
     }
 
@@ -164,6 +178,18 @@ impl View<'_> {
             (Some(name), _) => self.named(name),
             (None, [only]) => Ok(only),
             (None, _) => Err(format!("which segment? --segment with one of {}", self.names())),
+        }
+    }
+
+    /// The segment of this name; without a name one of all, where all have one encapsulation and port.
+    fn with_socket(&self, name: Option<&str>) -> Result<&Segment, String> {
+        let socket = |segment: &Segment| {
+            let rules = &segment.plan.options.rules;
+            (rules.encapsulation, rules.port)
+        };
+        match (name, self.segments.first()) {
+            (None, Some(first)) if self.segments.iter().all(|segment| socket(segment) == socket(first)) => Ok(first),
+            _ => self.one(name),
         }
     }
 

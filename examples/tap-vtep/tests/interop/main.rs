@@ -12,6 +12,7 @@ mod datagrams;
 mod demo;
 mod devices;
 mod drops;
+mod explain;
 mod faults;
 mod flooding;
 mod frame_sizes;
