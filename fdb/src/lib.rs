@@ -118,8 +118,8 @@ pub use forward::{ForwardingTable, InsertError, TableOptions};
 pub use learn::{Claim, Learn, NotLearned};
 pub use multicast::{MulticastGroup, MulticastGroups, MulticastGroupsFull, NotAGroup, Receivers, Unregistered};
 pub use neighbor::{
-    LearnNeighbor, Neighbor, NeighborCounters, NeighborError, NeighborRow, NeighborState, NeighborTable,
-    NotLearnedNeighbor,
+    LearnNeighbor, Neighbor, NeighborCounters, NeighborError, NeighborOptions, NeighborRow, NeighborState,
+    NeighborTable, NotLearnedNeighbor,
 };
 pub use page::{Cursor, Row};
 pub use proxy::{Answer, PassReason, ProxyError};

@@ -25,12 +25,15 @@ use crate::{
 
 mod counters;
 mod learn;
+mod options;
 mod record;
 
 pub(crate) use counters::Counted;
 pub use counters::NeighborCounters;
 use counters::{CountPlaces, CountsBySegment};
 pub use learn::{LearnNeighbor, NotLearnedNeighbor};
+pub use options::NeighborOptions;
+use options::SegmentRows;
 use record::Record;
 
 /// Who says that an IP address has a MAC address. The greater one prevails.
@@ -118,8 +121,9 @@ struct Writer {
     rows: BTreeMap<(SegmentId, IpAddr), u32>,
     next: u32,
     free: Vec<u32>,
-    /// Rows that were learned.
+    /// Rows that were learned, of all segments.
     learned: u32,
+    segments: BTreeMap<SegmentId, SegmentRows>,
     moves: Moves,
     /// Where the sweep goes on.
     sweep: u32,
@@ -230,7 +234,8 @@ impl NeighborTable {
         let learned = u32::from(neighbor.state == NeighborState::Learned);
         if let Some(number) = number {
             let record = self.records.get(number as usize)?;
-            writer.learned = writer.learned + learned - self.is_learned(number);
+            let before = self.is_learned(number);
+            writer.count_learned(segment, before, learned);
             record.set(address, neighbor);
             self.hear(number, now);
             return Some(());
@@ -251,7 +256,7 @@ impl NeighborTable {
         if writer.free.pop().is_none() {
             writer.next += 1;
         }
-        writer.learned += learned;
+        writer.count_learned(segment, 0, learned);
         self.counts.open(&mut writer.counted, segment);
         writer.moves.forget(u64::from(number));
         writer.rows.insert((segment, address), number);
@@ -290,6 +295,7 @@ impl NeighborTable {
             self.give_back(&mut writer, segment, address, number);
         }
         self.counts.close(&mut writer.counted, segment);
+        writer.segments.remove(&segment);
     }
 
     /// The number of rows of a segment.
@@ -333,7 +339,7 @@ impl NeighborTable {
     }
 
     fn give_back(&self, writer: &mut Writer, segment: SegmentId, address: IpAddr, number: u32) {
-        writer.learned -= self.is_learned(number);
+        writer.count_learned(segment, self.is_learned(number), 0);
         let (hash, tag) = self.hash_of(segment, address);
         self.index.remove(hash, tag, number);
         if let Some(record) = self.records.get(number as usize) {

@@ -6,7 +6,7 @@ use core::{net::IpAddr, time::Duration};
 use ether_wire::{
     DecodeError, EthernetHeader, IpProtocol, Ipv6Header,
     arp::{ArpOperation, ArpPacket},
-    nd::{self, NeighborAdvertisement, NeighborSolicitation},
+    nd::{self, NdOption, NeighborAdvertisement, NeighborSolicitation},
 };
 use overlay_types::{EtherType, MacAddr};
 use thiserror::Error;
@@ -94,6 +94,9 @@ pub enum ProxyError {
     /// An ARP or Neighbor Discovery packet that is malformed: it is to be dropped.
     #[error("malformed: {0}")]
     Malformed(DecodeError),
+    /// Its sender says that it has addresses which no host can have: it is to be dropped.
+    #[error("the sender has addresses that no host can have")]
+    InvalidSender,
     /// The buffer for the answer is too short.
     #[error("{available} bytes for an answer of {needed}")]
     BufferTooSmall {
@@ -117,8 +120,27 @@ enum Message<'a> {
     Advertisement(nd::Advertisement<'a>),
 }
 
+impl Message<'_> {
+    /// `false` where the sender says that it has addresses which no host can have.
+    fn has_possible_sender(&self) -> bool {
+        let link_layer = |options: nd::NdOptions<'_>, kind| {
+            options.link_layer_address(kind).is_none_or(|mac: MacAddr| mac.is_unicast())
+        };
+        match self {
+            // Who has no address yet asks only.
+            Self::Arp(arp) => arp.is_probe() && arp.sender_mac().is_unicast() || arp.sender_binding().is_some(),
+            Self::Solicitation(it) => {
+                !it.ip.source().is_multicast() && link_layer(it.options, NdOption::SOURCE_LINK_LAYER_ADDRESS)
+            }
+            Self::Advertisement(it) => {
+                !it.ip.source().is_multicast() && link_layer(it.options, NdOption::TARGET_LINK_LAYER_ADDRESS)
+            }
+        }
+    }
+}
+
 /// The message in a frame without VLAN tag, with the frame's header. `None` for any other frame.
-fn message(frame: &[u8]) -> Result<Option<(&EthernetHeader, Message<'_>)>, DecodeError> {
+fn message(frame: &[u8]) -> Result<Option<(&EthernetHeader, Message<'_>)>, ProxyError> {
     const SOLICITATION: u8 = 135;
     const ADVERTISEMENT: u8 = 136;
     let Ok((ethernet, payload)) = EthernetHeader::from_prefix(frame) else { return Ok(None) };
@@ -139,6 +161,9 @@ fn message(frame: &[u8]) -> Result<Option<(&EthernetHeader, Message<'_>)>, Decod
         }
         _ => return Ok(None),
     };
+    if !message.has_possible_sender() {
+        return Err(ProxyError::InvalidSender);
+    }
     Ok(Some((ethernet, message)))
 }
 
@@ -151,14 +176,15 @@ impl NeighborTable {
     ///
     /// Probes, announcements, duplicate address detection and questions to one station are passed on, so that detection
     /// works across the overlay. A question for an unknown address is flooded once, and not again within `hold` whoever
-    /// asks. Takes no lock and does not allocate.
+    /// asks. `is_reachable` says of the MAC address that is known whether frames to it would arrive: as long as they would
+    /// not, the address counts as unknown. Takes no lock and does not allocate.
     ///
     /// An answer to a Neighbor Solicitation has S set and O clear (RFC 4861 §7.2.8), and R as the table has it.
     ///
     /// # Errors
     ///
-    /// [`ProxyError::Malformed`] for a frame to drop; [`ProxyError::BufferTooSmall`] for a `reply` shorter than the
-    /// answer, at most [`REPLY_LEN`](Self::REPLY_LEN).
+    /// [`ProxyError::Malformed`] and [`ProxyError::InvalidSender`] for a frame to drop; [`ProxyError::BufferTooSmall`] for
+    /// a `reply` shorter than the answer, at most [`REPLY_LEN`](Self::REPLY_LEN).
     pub fn answer(
         &self,
         segment: SegmentId,
@@ -166,15 +192,16 @@ impl NeighborTable {
         reply: &mut [u8],
         now: Duration,
         hold: Duration,
+        is_reachable: impl FnOnce(MacAddr) -> bool,
     ) -> Result<Answer, ProxyError> {
-        let answer = self.answer_uncounted(segment, frame, reply, now, hold);
+        let answer = self.answer_uncounted(segment, frame, reply, (now, hold), is_reachable);
         let counted = match answer {
             Ok(Answer::PassOn(PassReason::NoQuestion)) | Err(ProxyError::BufferTooSmall { .. }) => return answer,
             Ok(Answer::PassOn(_)) => Counted::PassedOn,
             Ok(Answer::Reply { .. }) => Counted::Answered,
             Ok(Answer::Flood) => Counted::Flooded,
             Ok(Answer::Held) => Counted::Held,
-            Err(ProxyError::Malformed(_)) => Counted::Malformed,
+            Err(ProxyError::Malformed(_) | ProxyError::InvalidSender) => Counted::Malformed,
         };
         self.count(segment, counted);
         answer
@@ -185,8 +212,8 @@ impl NeighborTable {
         segment: SegmentId,
         frame: &[u8],
         reply: &mut [u8],
-        now: Duration,
-        hold: Duration,
+        (now, hold): (Duration, Duration),
+        is_reachable: impl FnOnce(MacAddr) -> bool,
     ) -> Result<Answer, ProxyError> {
         let Some((ethernet, message)) = message(frame)? else { return Ok(Answer::PassOn(PassReason::NoQuestion)) };
         let (target, pass) = match &message {
@@ -206,7 +233,8 @@ impl NeighborTable {
             return Ok(Answer::PassOn(PassReason::InvalidSource));
         }
         // Who asks for what it has itself gets no answer from others.
-        let Some(known) = self.lookup(segment, target).filter(|known| known.mac != asker) else {
+        let known = self.lookup(segment, target).filter(|known| known.mac != asker && is_reachable(known.mac));
+        let Some(known) = known else {
             let (hash, _) = self.hash_of(segment, target);
             return Ok(if self.asked.ask(hash, now, hold) { Answer::Flood } else { Answer::Held });
         };
@@ -224,13 +252,13 @@ impl NeighborTable {
     ///
     /// # Errors
     ///
-    /// The packet is malformed.
+    /// [`ProxyError::Malformed`] and [`ProxyError::InvalidSender`]: the frame is to be dropped.
     pub fn learn_from_frame(
         &self,
         segment: SegmentId,
         frame: &[u8],
         now: Duration,
-    ) -> Result<Option<LearnNeighbor>, DecodeError> {
+    ) -> Result<Option<LearnNeighbor>, ProxyError> {
         let message = message(frame).inspect_err(|_| self.count(segment, Counted::Malformed))?;
         let Some((ethernet, message)) = message else { return Ok(None) };
         let binding: Option<(IpAddr, MacAddr, Option<bool>)> = match message {

@@ -18,8 +18,8 @@ use ether_wire::{
     nd::{self, NeighborAdvertisement, NeighborSolicitation},
 };
 use fdb::{
-    Answer, LearnNeighbor, Neighbor, NeighborCounters, NeighborError, NeighborRow, NeighborState, NeighborTable,
-    NotLearnedNeighbor, Origin, PassReason, ProxyError, SegmentId,
+    Answer, LearnNeighbor, Neighbor, NeighborCounters, NeighborError, NeighborOptions, NeighborRow, NeighborState,
+    NeighborTable, NotLearnedNeighbor, Origin, PassReason, ProxyError, SegmentId,
 };
 use overlay_types::MacAddr;
 use proptest::prelude::*;
@@ -51,7 +51,14 @@ fn segment(number: u32) -> SegmentId {
 }
 
 const MAX: u32 = 16;
-const AGEING: u64 = 300;
+
+/// The rules of a segment: one may have few learned rows, and in one nothing ages.
+fn options(number: u32) -> NeighborOptions {
+    NeighborOptions {
+        max_learned: if number == 1 { 5 } else { u32::MAX },
+        ageing: (number != 2).then_some(Duration::from_secs(300)),
+    }
+}
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -132,7 +139,11 @@ impl Pair {
 
     fn learn(&mut self, s: u32, i: u8, m: u8, router: Option<bool>) {
         let answer = self.table.learn(segment(s), ip(i), mac(m), router, self.now());
-        let learned = self.rows.values().filter(|(row, _)| row.state == NeighborState::Learned).count();
+        let learned = |of: Option<u32>| {
+            let rows = self.rows.iter().filter(|((other, _), _)| of.is_none_or(|of| of == *other));
+            rows.filter(|(_, (row, _))| row.state == NeighborState::Learned).count()
+        };
+        let is_full = learned(None) >= 12 || learned(Some(s)) >= options(s).max_learned as usize;
         let before = self.rows.get(&(s, i)).map(|&(row, _)| row);
         let new = Neighbor {
             mac: mac(m),
@@ -141,7 +152,7 @@ impl Pair {
         };
         let (second, counters) = (self.millis / 1000, &mut self.counters[s as usize]);
         match before {
-            None if learned >= 12 || self.rows.len() >= MAX as usize => {
+            None if is_full || self.rows.len() >= MAX as usize => {
                 assert_eq!(answer, LearnNeighbor::NotLearned(NotLearnedNeighbor::TableFull));
                 counters.table_full += 1;
             }
@@ -202,7 +213,7 @@ impl Pair {
             }
         };
         let mut reply = [0; NeighborTable::REPLY_LEN];
-        let answer = self.table.answer(segment(s), &frame, &mut reply, self.now(), HOLD).unwrap();
+        let answer = self.table.answer(segment(s), &frame, &mut reply, self.now(), HOLD, |_| true).unwrap();
         let counters = &mut self.counters[s as usize];
         match self.rows.get(&(s, target)).filter(|(row, _)| row.mac != mac(asker)) {
             Some((row, _)) => {
@@ -221,13 +232,16 @@ impl Pair {
 
     fn age(&mut self) {
         let second = self.millis / 1000;
-        let is_old = |row: &Neighbor, heard: u64| row.state == NeighborState::Learned && second - heard >= AGEING;
+        let is_old = |s: u32, row: &Neighbor, heard: u64| {
+            let old = |ageing: Duration| second - heard >= ageing.as_secs();
+            row.state == NeighborState::Learned && options(s).ageing.is_some_and(old)
+        };
         for (&(s, _), &(row, heard)) in &self.rows {
-            self.counters[s as usize].aged += u64::from(is_old(&row, heard));
+            self.counters[s as usize].aged += u64::from(is_old(s, &row, heard));
         }
         let before = self.rows.len();
-        self.rows.retain(|_, (row, heard)| !is_old(row, *heard));
-        let aged = self.table.age(self.now(), Duration::from_secs(AGEING), usize::MAX);
+        self.rows.retain(|&(s, _), (row, heard)| !is_old(s, row, *heard));
+        let aged = self.table.age(self.now(), usize::MAX);
         assert_eq!(aged, before - self.rows.len());
     }
 
@@ -267,7 +281,7 @@ impl StateMachineTest for Pair {
     fn init_test(world: &World) -> Self {
         let table = NeighborTable::new(world.secret, MAX);
         for s in 0..SEGMENTS {
-            table.add_segment(segment(s));
+            table.add_segment(segment(s), options(s));
         }
         Self { table, rows: BTreeMap::new(), counters: Default::default(), millis: 0 }
     }
@@ -287,7 +301,7 @@ impl StateMachineTest for Pair {
             }
             Step::RemoveSegment { segment: s } => {
                 pair.table.remove_segment(segment(s));
-                pair.table.add_segment(segment(s));
+                pair.table.add_segment(segment(s), options(s));
                 pair.rows.retain(|&(other, _), _| other != s);
                 pair.counters[s as usize] = NeighborCounters::default();
             }
@@ -329,7 +343,7 @@ proptest! {
         };
         let frame = [head, &bytes].concat();
         let mut reply = [0; NeighborTable::REPLY_LEN];
-        let _ = table.answer(segment(1), &frame, &mut reply, Duration::ZERO, HOLD);
+        let _ = table.answer(segment(1), &frame, &mut reply, Duration::ZERO, HOLD, |_| true);
         let _ = table.learn_from_frame(segment(1), &frame, Duration::ZERO);
     }
 }
@@ -356,7 +370,7 @@ fn arp_is_answered_from_the_table() {
     let blue = segment(1);
     table.insert(blue, v4(2).into(), Neighbor::new(mac(2), Origin::Static)).unwrap();
     let mut reply = [0; NeighborTable::REPLY_LEN];
-    let mut answer = |frame: &[u8]| (table.answer(blue, frame, &mut reply, Duration::ZERO, HOLD), reply);
+    let mut answer = |frame: &[u8]| (table.answer(blue, frame, &mut reply, Duration::ZERO, HOLD, |_| true), reply);
 
     let question = ArpPacket::request(mac(1), v4(1), v4(2));
     let (answered, reply) = answer(&question.to_frame(MacAddr::BROADCAST));
@@ -384,7 +398,12 @@ fn arp_is_answered_from_the_table() {
     let mut malformed = question.to_frame(MacAddr::BROADCAST);
     malformed[18] = 8;
     assert!(matches!(answer(&malformed).0, Err(ProxyError::Malformed(_))));
-    let short = table.answer(blue, &question.to_frame(MacAddr::BROADCAST), &mut [0; 10], Duration::ZERO, HOLD);
+    malformed = question.to_frame(MacAddr::BROADCAST);
+    // The sender's address is everyone's.
+    malformed[28..32].fill(0xff);
+    assert_eq!(answer(&malformed).0, Err(ProxyError::InvalidSender));
+    let short =
+        table.answer(blue, &question.to_frame(MacAddr::BROADCAST), &mut [0; 10], Duration::ZERO, HOLD, |_| true);
     assert_eq!(short, Err(ProxyError::BufferTooSmall { needed: ArpPacket::FRAME_LEN, available: 10 }));
 }
 
@@ -394,7 +413,7 @@ fn an_unknown_target_is_flooded_once() {
     let mut reply = [0; NeighborTable::REPLY_LEN];
     let mut ask = |asker: u8, target: u8, millis| {
         let frame = ArpPacket::request(mac(asker), v4(asker), v4(target)).to_frame(MacAddr::BROADCAST);
-        table.answer(segment(1), &frame, &mut reply, Duration::from_millis(millis), HOLD).unwrap()
+        table.answer(segment(1), &frame, &mut reply, Duration::from_millis(millis), HOLD, |_| true).unwrap()
     };
     assert_eq!(ask(1, 9, 0), Answer::Flood);
     assert_eq!(ask(1, 9, 1), Answer::Held);
@@ -407,13 +426,73 @@ fn an_unknown_target_is_flooded_once() {
 }
 
 #[test]
+fn a_target_that_no_frame_reaches_is_unknown() {
+    let table = NeighborTable::new([7; 16], MAX);
+    table.insert(segment(1), v4(2).into(), Neighbor::new(mac(2), Origin::Static)).unwrap();
+    let question = ArpPacket::request(mac(1), v4(1), v4(2)).to_frame(MacAddr::BROADCAST);
+    let mut reply = [0; NeighborTable::REPLY_LEN];
+    let mut ask = |reachable: bool| {
+        let is_reachable = |known: MacAddr| {
+            assert_eq!(known, mac(2));
+            reachable
+        };
+        table.answer(segment(1), &question, &mut reply, Duration::ZERO, HOLD, is_reachable).unwrap()
+    };
+    assert_eq!([ask(false), ask(false)], [Answer::Flood, Answer::Held]);
+    assert_eq!(ask(true), Answer::Reply { len: ArpPacket::FRAME_LEN });
+}
+
+/// Senders that no host can be: nothing is learned from them, and nobody answers them.
+#[test]
+fn a_sender_that_no_host_can_be_is_refused() {
+    let table = NeighborTable::new([7; 16], MAX);
+    table.insert(segment(1), v4(2).into(), Neighbor::new(mac(2), Origin::Static)).unwrap();
+    table.insert(segment(1), v6(2).into(), Neighbor::new(mac(2), Origin::Static)).unwrap();
+    let arp = |sender_mac: MacAddr, sender_ip: Ipv4Addr| {
+        let mut frame = ArpPacket::request(sender_mac, sender_ip, v4(2)).to_frame(MacAddr::BROADCAST).to_vec();
+        frame[6..12].copy_from_slice(&mac(1).octets());
+        frame
+    };
+    let mut reply_from_nobody = ArpPacket::request(mac(1), v4(2), v4(1)).answer(mac(2)).to_frame(mac(1)).to_vec();
+    reply_from_nobody[28..32].fill(0);
+    let group = nd::solicited_node(v6(2));
+    let to = (nd::multicast_mac(group), group);
+    let solicitation = |source: MacAddr, ip: Ipv6Addr| {
+        let mut frame = NeighborSolicitation::new(v6(2)).to_frame((source, ip), to).unwrap().to_vec();
+        frame[6..12].copy_from_slice(&mac(1).octets());
+        frame
+    };
+    let advertisement = NeighborAdvertisement::new(v6(2)).to_frame((MacAddr::BROADCAST, v6(2)), (mac(1), v6(1)));
+    let refused = [
+        arp(MacAddr::BROADCAST, v4(1)),
+        arp(MacAddr::ZERO, v4(1)),
+        arp(MacAddr::ZERO, Ipv4Addr::UNSPECIFIED),
+        arp(mac(1), Ipv4Addr::BROADCAST),
+        arp(mac(1), Ipv4Addr::new(224, 0, 0, 1)),
+        reply_from_nobody,
+        solicitation(mac(1), nd::ALL_NODES),
+        solicitation(MacAddr::BROADCAST, v6(1)),
+        solicitation(MacAddr::ZERO, v6(1)),
+        advertisement.unwrap().to_vec(),
+    ];
+    let mut reply = [0; NeighborTable::REPLY_LEN];
+    for frame in &refused {
+        let answer = table.answer(segment(1), frame, &mut reply, Duration::ZERO, HOLD, |_| true);
+        assert_eq!(answer, Err(ProxyError::InvalidSender), "{frame:02x?}");
+        assert_eq!(table.learn_from_frame(segment(1), frame, Duration::ZERO), Err(ProxyError::InvalidSender));
+    }
+    assert_eq!((table.len(segment(1)), reply), (2, [0; NeighborTable::REPLY_LEN]));
+    assert_eq!(table.counters(segment(1)).malformed, 2 * refused.len() as u64);
+}
+
+#[test]
 fn a_neighbour_heard_of_later_than_now_is_young() {
     let table = NeighborTable::new([7; 16], MAX);
     assert_eq!(table.learn(segment(1), ip(2), mac(1), None, Duration::from_secs(101)), LearnNeighbor::New);
     let now = Duration::from_secs(100);
-    assert_eq!(table.age(now, Duration::from_secs(300), usize::MAX), 0);
+    assert_eq!(table.age(now, usize::MAX), 0);
     assert_eq!(table.page(None, 1, now)[0].age, Some(Duration::ZERO));
-    assert_eq!(table.age(Duration::from_secs(401), Duration::from_secs(300), usize::MAX), 1);
+    assert_eq!(table.age(Duration::from_secs(401), usize::MAX), 1);
 }
 
 #[test]
@@ -426,7 +505,7 @@ fn neighbor_solicitation_is_answered_from_the_table() {
     let group = nd::solicited_node(v6(2));
     let question =
         NeighborSolicitation::new(v6(2)).to_frame((mac(1), v6(1)), (nd::multicast_mac(group), group)).unwrap();
-    let answered = table.answer(blue, &question, &mut reply, Duration::ZERO, HOLD);
+    let answered = table.answer(blue, &question, &mut reply, Duration::ZERO, HOLD, |_| true);
     assert_eq!(answered, Ok(Answer::Reply { len: nd::FRAME_LEN }));
     let packet = Ipv6Header::decode(&reply[EthernetHeader::LEN..]).unwrap();
     let advertisement = NeighborAdvertisement::decode(&packet).unwrap();
@@ -436,12 +515,12 @@ fn neighbor_solicitation_is_answered_from_the_table() {
     assert_eq!((packet.header.source(), packet.header.destination()), (v6(2), v6(1)));
 
     let unicast = NeighborSolicitation::new(v6(2)).to_frame((mac(1), v6(1)), (mac(2), v6(2))).unwrap();
-    let passed = table.answer(blue, &unicast, &mut reply, Duration::ZERO, HOLD);
+    let passed = table.answer(blue, &unicast, &mut reply, Duration::ZERO, HOLD, |_| true);
     assert_eq!(passed, Ok(Answer::PassOn(PassReason::Unicast)));
     // A hop limit that is not 255 came from afar.
     let mut malformed = question;
     malformed[EthernetHeader::LEN + 7] = 64;
-    let refused = table.answer(blue, &malformed, &mut reply, Duration::ZERO, HOLD);
+    let refused = table.answer(blue, &malformed, &mut reply, Duration::ZERO, HOLD, |_| true);
     assert!(matches!(refused, Err(ProxyError::Malformed(_))));
 }
 

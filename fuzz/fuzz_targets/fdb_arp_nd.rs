@@ -11,7 +11,7 @@ use ether_wire::{
     arp::{ArpOperation, ArpPacket},
     nd::{self, NeighborAdvertisement, NeighborSolicitation},
 };
-use fdb::{Answer, LearnNeighbor, Neighbor, NeighborState, NeighborTable, Origin, SegmentId};
+use fdb::{Answer, LearnNeighbor, Neighbor, NeighborOptions, NeighborState, NeighborTable, Origin, SegmentId};
 use libfuzzer_sys::fuzz_target;
 use overlay_types::{EtherType, MacAddr};
 
@@ -186,7 +186,11 @@ fuzz_target!(|steps: Vec<Step<'_>>| {
             Step::RemoveSegment(segment) => table.remove_segment(self::segment(*segment)),
             Step::Pass(millis) => now += Duration::from_millis(u64::from(*millis)),
             Step::Age(seconds) => {
-                table.age(now, Duration::from_secs(u64::from(*seconds)), usize::MAX);
+                let ageing = (*seconds < u8::MAX).then(|| Duration::from_secs(u64::from(*seconds)));
+                for number in 0..3 {
+                    table.add_segment(segment(number), NeighborOptions { ageing, ..NeighborOptions::default() });
+                }
+                table.age(now, usize::MAX);
             }
         }
         let rows = table.page(None, usize::MAX, now);
@@ -202,7 +206,7 @@ fuzz_target!(|steps: Vec<Step<'_>>| {
 fn answer(table: &NeighborTable, segment: SegmentId, frame: &[u8], now: Duration) {
     let mut reply = [0xaa; NeighborTable::REPLY_LEN + 8];
     let before = table.counters(segment);
-    let Ok(answer) = table.answer(segment, frame, &mut reply, now, HOLD) else { return };
+    let Ok(answer) = table.answer(segment, frame, &mut reply, now, HOLD, |_| true) else { return };
     let Answer::Reply { len } = answer else {
         assert!(reply.iter().all(|byte| *byte == 0xaa));
         return;

@@ -25,7 +25,8 @@ pub struct NeighborCounters {
     pub aged: u64,
     /// Packets against what configuration or registry say: [`LearnNeighbor::Owned`](crate::LearnNeighbor::Owned).
     pub owned: u64,
-    /// Packets that taught nothing: learned rows had their three quarters of the table.
+    /// Packets that taught nothing: the segment had as many learned rows as it may, or they had their three quarters of
+    /// the table.
     pub table_full: u64,
     /// Packets that taught nothing: two hosts had the address, and it was held where it was.
     pub duplicate: u64,
@@ -134,12 +135,6 @@ impl CountsBySegment {
 }
 
 impl NeighborTable {
-    /// Begins to count what happens in a segment, before it has a row. A segment that has counters keeps them; they end
-    /// with [`remove_segment`](Self::remove_segment).
-    pub fn add_segment(&self, segment: SegmentId) {
-        self.counts.open(&mut self.writer.lock().counted, segment);
-    }
-
     /// What happened to the neighbours of a segment. Takes no lock.
     #[must_use]
     pub fn counters(&self, segment: SegmentId) -> NeighborCounters {
@@ -175,7 +170,7 @@ mod tests {
     use overlay_types::MacAddr;
 
     use super::*;
-    use crate::{Neighbor, Origin};
+    use crate::{Neighbor, NeighborOptions, Origin};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -188,7 +183,8 @@ mod tests {
         let learn = |number, at, second| {
             let _ = table.learn(blue, ip(number).into(), mac(at), None, second * SECOND);
         };
-        table.add_segment(blue);
+        let options = NeighborOptions { ageing: Some(10 * SECOND), ..NeighborOptions::default() };
+        table.add_segment(blue, options);
         table.insert(blue, ip(9).into(), Neighbor::new(mac(9), Origin::Static)).unwrap();
         learn(9, 1, 0);
         learn(1, 1, 0);
@@ -200,12 +196,12 @@ mod tests {
         learn(3, 3, 9);
         learn(4, 4, 9);
         let _ = table.learn(blue, ip(5).into(), MacAddr::BROADCAST, None, SECOND);
-        table.age(50 * SECOND, 10 * SECOND, usize::MAX);
+        table.age(50 * SECOND, usize::MAX);
 
         let mut reply = [0; NeighborTable::REPLY_LEN];
         let question = |target| ArpPacket::request(mac(1), ip(1), ip(target));
         let mut ask = |frame: &[u8]| {
-            let _ = table.answer(blue, frame, &mut reply, SECOND, SECOND);
+            let _ = table.answer(blue, frame, &mut reply, SECOND, SECOND, |_| true);
         };
         ask(&question(9).to_frame(MacAddr::BROADCAST));
         ask(&question(8).to_frame(MacAddr::BROADCAST));
@@ -236,7 +232,7 @@ mod tests {
         assert_eq!(table.counters(blue), expected);
         assert_eq!(table.counters(red), NeighborCounters::default());
         table.remove_segment(blue);
-        table.add_segment(red);
+        table.add_segment(red, options);
         assert_eq!((table.counters(blue), table.counters(red)), Default::default());
     }
 }

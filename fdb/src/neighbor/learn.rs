@@ -42,7 +42,7 @@ pub enum NotLearnedNeighbor {
     /// Not the MAC address of a station, or not the IP address of a host.
     #[error("not the address of a host")]
     InvalidAddress,
-    /// Learned rows have their three quarters of the table.
+    /// The segment has as many learned rows as it may, or learned rows have their three quarters of the table.
     #[error("the table is full")]
     TableFull,
     /// Two hosts have the address: it moved too often and is held where it is.
@@ -60,7 +60,7 @@ impl NeighborTable {
     /// What is asked of the packet itself is the caller's affair, or that of [`learn_from_frame`](Self::learn_from_frame).
     /// An address whose MAC address changes too often is two hosts' (RFC 9161 §3.7): it is held for a while as of
     /// [`Dampening::default`], and reported as [`NotLearnedNeighbor::Duplicate`]. Learned rows take at most three quarters
-    /// of the table. A row that stays is written at most once per second, without a lock.
+    /// of the table, and of a segment no more than [`NeighborOptions::max_learned`](crate::NeighborOptions). A row that stays is written at most once per second, without a lock.
     pub fn learn(
         &self,
         segment: SegmentId,
@@ -116,7 +116,9 @@ impl NeighborTable {
         let router = router.unwrap_or_else(|| known.is_some_and(|known| known.router));
         let neighbor = Neighbor { mac, state: NeighborState::Learned, router };
         let answer = match before {
-            None if writer.learned >= self.max - self.max / 4 => return NotLearned(NotLearnedNeighbor::TableFull),
+            None if writer.learned >= self.max - self.max / 4 || writer.is_full(segment) => {
+                return NotLearned(NotLearnedNeighbor::TableFull);
+            }
             None => LearnNeighbor::New,
             Some((_, known)) if known.mac == mac && known.state > NeighborState::Learned => return Refreshed,
             Some((_, known)) if known.mac == mac => Refreshed,
@@ -133,16 +135,20 @@ impl NeighborTable {
         }
     }
 
-    /// Takes learned rows away that were not heard of for `ageing`. One call looks at no more than `budget` places and
-    /// goes on where the last one ended. How many rows it aged.
-    pub fn age(&self, now: Duration, ageing: Duration, budget: usize) -> usize {
+    /// Takes learned rows away that were not heard of for as long as their segments' rules say
+    /// ([`NeighborOptions::ageing`](crate::NeighborOptions)). One call looks at no more than `budget` places and goes on
+    /// where the last one ended. How many rows it aged.
+    pub fn age(&self, now: Duration, budget: usize) -> usize {
         let mut writer = self.writer.lock();
         let mut aged = 0;
         for _ in 0..budget.min(writer.next as usize) {
             let number = writer.sweep % writer.next;
             writer.sweep = number + 1;
             let Some((segment, address, neighbor)) = self.read(number) else { continue };
-            if neighbor.state == NeighborState::Learned && self.age_of(number, now).as_secs() >= ageing.as_secs() {
+            if neighbor.state == NeighborState::Learned
+                && let Some(ageing) = writer.ageing(segment)
+                && self.age_of(number, now).as_secs() >= ageing.as_secs()
+            {
                 let address = address.unpack();
                 writer.rows.remove(&(segment, address));
                 self.give_back(&mut writer, segment, address, number);
