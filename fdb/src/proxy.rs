@@ -70,6 +70,15 @@ pub enum Answer {
     Held,
 }
 
+/// What is to be said of a frame.
+enum Decision {
+    Known(Answer),
+    /// Nobody knows: by the hash of the question it is known again.
+    Unknown {
+        question: u64,
+    },
+}
+
 /// Why a frame is passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -150,12 +159,10 @@ fn message(frame: &[u8]) -> Result<Option<(&EthernetHeader, Message<'_>)>, Proxy
             // What else is wrong with IPv6 is not this table's affair.
             let Ok(packet) = Ipv6Header::decode(payload) else { return Ok(None) };
             match packet.payload.first() {
-                Some(&SOLICITATION) if packet.protocol == IpProtocol::ICMPV6 => {
-                    Message::Solicitation(NeighborSolicitation::decode(&packet)?)
-                }
-                Some(&ADVERTISEMENT) if packet.protocol == IpProtocol::ICMPV6 => {
-                    Message::Advertisement(NeighborAdvertisement::decode(&packet)?)
-                }
+                // Nobody takes Neighbor Discovery from fragments (RFC 6980 §5).
+                _ if packet.protocol != IpProtocol::ICMPV6 || packet.fragment.is_some() => return Ok(None),
+                Some(&SOLICITATION) => Message::Solicitation(NeighborSolicitation::decode(&packet)?),
+                Some(&ADVERTISEMENT) => Message::Advertisement(NeighborAdvertisement::decode(&packet)?),
                 _ => return Ok(None),
             }
         }
@@ -194,7 +201,11 @@ impl NeighborTable {
         hold: Duration,
         is_reachable: impl FnOnce(MacAddr) -> bool,
     ) -> Result<Answer, ProxyError> {
-        let answer = self.answer_uncounted(segment, frame, reply, (now, hold), is_reachable);
+        let answer = self.decide(segment, frame, reply, is_reachable).map(|decision| match decision {
+            Decision::Known(answer) => answer,
+            Decision::Unknown { question } if self.asked.ask(question, now, hold) => Answer::Flood,
+            Decision::Unknown { .. } => Answer::Held,
+        });
         let counted = match answer {
             Ok(Answer::PassOn(PassReason::NoQuestion)) | Err(ProxyError::BufferTooSmall { .. }) => return answer,
             Ok(Answer::PassOn(_)) => Counted::PassedOn,
@@ -207,15 +218,44 @@ impl NeighborTable {
         answer
     }
 
-    fn answer_uncounted(
+    /// What [`answer`](Self::answer) would say of a frame by what is known now; `None` where it would ask whether the same
+    /// question was flooded just now. Counts nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`answer`](Self::answer).
+    pub fn known_answer(
         &self,
         segment: SegmentId,
         frame: &[u8],
         reply: &mut [u8],
-        (now, hold): (Duration, Duration),
         is_reachable: impl FnOnce(MacAddr) -> bool,
-    ) -> Result<Answer, ProxyError> {
-        let Some((ethernet, message)) = message(frame)? else { return Ok(Answer::PassOn(PassReason::NoQuestion)) };
+    ) -> Result<Option<Answer>, ProxyError> {
+        self.decide(segment, frame, reply, is_reachable).map(|decision| match decision {
+            Decision::Known(answer) => Some(answer),
+            Decision::Unknown { .. } => None,
+        })
+    }
+
+    /// Whether a frame is malformed ARP or Neighbor Discovery.
+    ///
+    /// # Errors
+    ///
+    /// [`ProxyError::Malformed`] and [`ProxyError::InvalidSender`]: it is.
+    pub fn check_message(frame: &[u8]) -> Result<(), ProxyError> {
+        message(frame).map(drop)
+    }
+
+    /// What is to be said of a frame, but for whether the same question was flooded just now.
+    fn decide(
+        &self,
+        segment: SegmentId,
+        frame: &[u8],
+        reply: &mut [u8],
+        is_reachable: impl FnOnce(MacAddr) -> bool,
+    ) -> Result<Decision, ProxyError> {
+        let pass_on = |reason| Ok(Decision::Known(Answer::PassOn(reason)));
+        let Some((ethernet, message)) = message(frame)? else { return pass_on(PassReason::NoQuestion) };
         let (target, pass) = match &message {
             Message::Arp(arp) if arp.operation() != ArpOperation::REQUEST => (None, PassReason::NoQuestion),
             Message::Arp(arp) if arp.is_probe() => (None, PassReason::Probe),
@@ -226,22 +266,21 @@ impl NeighborTable {
             Message::Advertisement(_) => (None, PassReason::NoQuestion),
         };
         let Some(target) = target.filter(|_| ethernet.destination().is_multicast()) else {
-            return Ok(Answer::PassOn(pass));
+            return pass_on(pass);
         };
         let asker = ethernet.source();
         if !asker.is_unicast() {
-            return Ok(Answer::PassOn(PassReason::InvalidSource));
+            return pass_on(PassReason::InvalidSource);
         }
         // Who asks for what it has itself gets no answer from others.
         let known = self.lookup(segment, target).filter(|known| known.mac != asker && is_reachable(known.mac));
         let Some(known) = known else {
-            let (hash, _) = self.hash_of(segment, target);
-            return Ok(if self.asked.ask(hash, now, hold) { Answer::Flood } else { Answer::Held });
+            return Ok(Decision::Unknown { question: self.hash_of(segment, target).0 });
         };
         match message {
             Message::Arp(arp) => write(&arp.answer(known.mac).to_frame(asker), reply),
             Message::Solicitation(it) => write(&it.answer(asker, known.mac, known.router), reply),
-            Message::Advertisement(_) => Ok(Answer::PassOn(PassReason::NoQuestion)),
+            Message::Advertisement(_) => pass_on(PassReason::NoQuestion),
         }
     }
 
@@ -277,9 +316,9 @@ impl NeighborTable {
     }
 }
 
-fn write(answer: &[u8], reply: &mut [u8]) -> Result<Answer, ProxyError> {
+fn write(answer: &[u8], reply: &mut [u8]) -> Result<Decision, ProxyError> {
     let available = reply.len();
     let place = reply.get_mut(..answer.len()).ok_or(ProxyError::BufferTooSmall { needed: answer.len(), available })?;
     place.copy_from_slice(answer);
-    Ok(Answer::Reply { len: answer.len() })
+    Ok(Decision::Known(Answer::Reply { len: answer.len() }))
 }

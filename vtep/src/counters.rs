@@ -2,6 +2,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use fdb::NeighborCounters;
+
 use crate::DropReason;
 
 /// Counts for one reason each.
@@ -30,6 +32,7 @@ pub(crate) struct SegmentCounters {
     pub(crate) rx_frames: AtomicU64,
     pub(crate) rx_bytes: AtomicU64,
     pub(crate) flooded: AtomicU64,
+    pub(crate) suppressed: AtomicU64,
     /// Not learned: the source MAC is no unicast one.
     pub(crate) invalid_mac: AtomicU64,
     /// Not learned: no place for one more remote.
@@ -94,10 +97,15 @@ pub struct SegmentStatistics {
     pub rx_bytes: u64,
     /// Of the frames sent: those that went to the flood list.
     pub flooded: u64,
+    /// Questions from the TAP, by ARP and Neighbor Discovery, that were neither sent nor dropped: they were answered here, or
+    /// the same question was flooded just before.
+    pub suppressed: u64,
     /// What was neither sent nor delivered.
     pub drops: DropCounts,
     /// Source MACs that were not learned though their frames went on.
     pub not_learned: NotLearned,
+    /// What happened to the segment's neighbours.
+    pub neighbors: NeighborCounters,
 }
 
 /// Source MACs that were not learned, by reason.
@@ -113,7 +121,11 @@ pub struct NotLearned {
 }
 
 /// Sums the lanes' counters of a segment.
-pub(crate) fn statistics(lanes: &[SegmentCounters], table: &fdb::NotLearnedCounters) -> SegmentStatistics {
+pub(crate) fn statistics(
+    lanes: &[SegmentCounters],
+    table: &fdb::NotLearnedCounters,
+    neighbors: NeighborCounters,
+) -> SegmentStatistics {
     let sum = |counter: fn(&SegmentCounters) -> &AtomicU64| -> u64 {
         lanes.iter().map(|lane| counter(lane).load(Ordering::Relaxed)).sum()
     };
@@ -123,11 +135,13 @@ pub(crate) fn statistics(lanes: &[SegmentCounters], table: &fdb::NotLearnedCount
         rx_frames: sum(|lane| &lane.rx_frames),
         rx_bytes: sum(|lane| &lane.rx_bytes),
         flooded: sum(|lane| &lane.flooded),
+        suppressed: sum(|lane| &lane.suppressed),
         drops: DropCounts::sum(lanes.iter().map(|lane| &lane.drops)),
         not_learned: NotLearned {
             table_full: table.table_full + sum(|lane| &lane.remotes_full),
             dampened: table.dampened,
             invalid_mac: table.invalid_mac + sum(|lane| &lane.invalid_mac),
         },
+        neighbors,
     }
 }

@@ -55,14 +55,21 @@ drop_reasons! {
     Ecn = "ecn",
     /// From a tunnel, with the MAC of our own TAP as its source: a loop, or a forgery.
     OwnMac = "own_mac",
-    /// From a TAP, with a source MAC that is not a valid unicast one.
+    /// From a TAP, with a source MAC that is not a valid unicast one, or that anti-spoofing forbids.
     SourceMac = "source_mac",
+    /// From a TAP, with a source IP address that anti-spoofing forbids, or one that can't be read.
+    SourceIp = "source_ip",
     /// From a tunnel, and its source MAC has a static or registry row at another remote. The row stays.
     StaticMoved = "static_moved",
     /// From a tunnel, for a MAC that is behind another remote: what came from a tunnel never goes back into one.
     SplitHorizon = "split_horizon",
+    /// ARP or Neighbor Discovery that is malformed (RFC 826, RFC 4861 §7.1) or whose sender no host can be, where the segment
+    /// looks at it ([`SegmentConfig::suppress`](crate::SegmentConfig::suppress)).
+    InvalidNeighborMessage = "invalid_neighbor_message",
     /// From a TAP, and there is nobody to send it to.
     NoRemote = "no_remote",
+    /// Over the rate for broadcast, unknown unicast or multicast.
+    Storm = "storm",
     /// Does not fit and must not be fragmented (RFC 7348 §4.3).
     TooBig = "too_big",
     /// The system refused to send it, or to take it on the TAP.

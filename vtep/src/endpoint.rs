@@ -10,8 +10,8 @@ use core::{
 
 use ether_wire::flow::FlowHasher;
 use fdb::{
-    FloodList, Flush, Forward, ForwardingTable, InsertError, Neighbor, NeighborError, NeighborTable, Origin, RemoteId,
-    RemoteTable, SegmentId, SegmentOptions, TableOptions,
+    FloodList, Flush, Forward, ForwardingTable, InsertError, Neighbor, NeighborError, NeighborOptions, NeighborTable,
+    Origin, RemoteId, RemoteTable, SegmentId, SegmentOptions, TableOptions,
 };
 use overlay_types::MacAddr;
 use spin::Mutex;
@@ -21,12 +21,17 @@ use crate::{
     counters::{LaneCounters, SegmentCounters},
     encapsulation::TunnelHeaders,
     segment::{Destination, Segment, Segments},
+    storm::StormBuckets,
 };
 
 /// How often the tables are swept for rows past their age.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 /// Rows that one sweep looks at: bounds the time of one [`Endpoint::handle_timeout`].
 const SWEEP_BUDGET: usize = 1 << 18;
+/// Neighbours that one sweep looks at under one lock, which who learns one waits for.
+const NEIGHBOR_BUDGET: usize = 1 << 14;
+/// A host has an IPv4 address and some of IPv6.
+const ADDRESSES_PER_ENTRY: u32 = 4;
 /// How long a remote that only learning knows is remembered without rows and without being heard.
 const REMOTE_IDLE: Duration = Duration::from_secs(60);
 
@@ -109,6 +114,7 @@ struct SegmentControl {
     static_rows: BTreeMap<MacAddr, RemoteId>,
     /// How many flood entries and static rows name a remote.
     named: BTreeMap<RemoteId, u32>,
+    storm: Arc<StormBuckets>,
     counters: Arc<[SegmentCounters]>,
 }
 
@@ -181,12 +187,14 @@ impl Endpoint {
         let place = control.segments.iter().position(Option::is_none).unwrap_or(control.segments.len());
         let id = u32::try_from(place).ok().and_then(SegmentId::new).ok_or(ControlError::TooManySegments)?;
         self.shared.forwarding.add_segment(id, table_options(&config));
+        self.shared.neighbors.add_segment(id, neighbor_options(&config));
         let segment = SegmentControl {
             config,
             headers,
             flood: FloodList::default(),
             static_rows: BTreeMap::new(),
             named: BTreeMap::new(),
+            storm: Arc::default(),
             counters: iter::repeat_with(SegmentCounters::default).take(self.shared.lane_counters.len()).collect(),
         };
         if place == control.segments.len() {
@@ -242,6 +250,7 @@ impl Endpoint {
         state.config = config;
         state.headers = headers;
         self.shared.forwarding.add_segment(segment, table_options(&state.config));
+        self.shared.neighbors.add_segment(segment, neighbor_options(&state.config));
         self.publish(&control);
         Ok(())
     }
@@ -442,6 +451,7 @@ impl Endpoint {
         }
         control.next_sweep = now + SWEEP_INTERVAL;
         self.shared.forwarding.age(now, SWEEP_BUDGET);
+        self.shared.neighbors.age(now, NEIGHBOR_BUDGET);
         self.shared.remotes.reclaim(now, REMOTE_IDLE, |remote| self.shared.forwarding.remote_in_use(remote));
     }
 
@@ -476,6 +486,7 @@ impl Endpoint {
                 flood: state.flood.iter().filter_map(destination).collect(),
                 configured: state.named.keys().copied().collect(),
                 config: state.config.clone(),
+                storm: Arc::clone(&state.storm),
                 counters: Arc::clone(&state.counters),
             }))
         });
@@ -493,6 +504,10 @@ fn table_options(config: &SegmentConfig) -> SegmentOptions {
     SegmentOptions { max_learned: config.max_entries, ageing: config.ageing, ..Default::default() }
 }
 
+fn neighbor_options(config: &SegmentConfig) -> NeighborOptions {
+    NeighborOptions { max_learned: config.max_entries.saturating_mul(ADDRESSES_PER_ENTRY), ageing: config.ageing }
+}
+
 /// The tunnel headers that follow from rules that are right.
 fn check(config: &SegmentConfig) -> Result<TunnelHeaders, ControlError> {
     let invalid = |field| Err(ControlError::InvalidConfig { field });
@@ -504,6 +519,9 @@ fn check(config: &SegmentConfig) -> Result<TunnelHeaders, ControlError> {
     }
     if matches!(config.dscp, Dscp::Fixed(dscp) if dscp > 63) {
         return invalid("dscp");
+    }
+    if config.storm.is_some_and(|storm| !storm.is_valid()) {
+        return invalid("storm");
     }
     if config.mac.is_some_and(|mac| !mac.is_unicast()) {
         return Err(ControlError::InvalidMac);

@@ -7,7 +7,9 @@ use ether_wire::ethernet::EthernetHeader;
 use fdb::{Row, SegmentId};
 use overlay_types::MacAddr;
 
-use crate::{Destination, DropReason, Endpoint, Received, from_tap::FrameEffects, from_underlay::Unchanged, inner};
+use crate::{
+    Destination, DropReason, Endpoint, REPLY_LEN, Received, from_tap::FrameEffects, from_underlay::Unchanged, inner,
+};
 
 /// What would happen to a frame from a TAP, and by which rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub struct FrameExplanation {
 pub enum ExplainedFrame {
     /// It would be sent.
     Send(ExplainedSend),
+    /// It would be answered with this frame, and go nowhere.
+    Answer(Vec<u8>),
     /// It would be dropped.
     Drop(DropReason),
 }
@@ -93,14 +97,32 @@ pub struct DatagramExplanation {
 impl Endpoint {
     /// What [`DataLane::from_tap`](crate::DataLane::from_tap) would do with this frame now, by the same decision. Nothing is
     /// sent, counted, learned or forgotten. `None` where there is no such segment.
+    ///
+    /// A question that would be held because it was flooded just now is explained as if it were not.
     #[must_use]
     pub fn explain_from_tap(&self, segment: SegmentId, frame: &[u8], now: Duration) -> Option<FrameExplanation> {
         let (_, segments) = self.shared.current();
         let segment = segments.get(segment)?;
         let (source, destination) = self.rows_of(segment.id, frame, now);
         let mut effects = FrameEffects::default();
-        let verdict = match self.shared.decide_on_frame(segment, frame, frame.len(), now, &mut effects) {
-            Ok(sent) => ExplainedFrame::Send(ExplainedSend {
+        let mut decision = self.shared.decide_on_frame(segment, frame, frame.len(), now, &mut effects);
+        let mut answer = None;
+        if segment.config.suppress && matches!(decision, Ok(_) | Err(DropReason::NoRemote)) {
+            let mut reply = [0; REPLY_LEN];
+            match self.shared.would_answer(segment.id, frame, &mut reply) {
+                Ok(len) => answer = len.map(|len| reply[..len].to_vec()),
+                Err(reason) => decision = Err(reason),
+            }
+        }
+        if let (Some(storm), Ok(sent)) = (&segment.config.storm, &decision)
+            && sent.is_flooded()
+            && let Err(reason) = segment.storm.pass_from_tap(storm, frame, 0, now)
+        {
+            decision = Err(reason);
+        }
+        let verdict = match (answer, decision) {
+            (Some(answer), _) => ExplainedFrame::Answer(answer),
+            (None, Ok(sent)) => ExplainedFrame::Send(ExplainedSend {
                 header: sent.header().to_vec(),
                 destinations: sent.destinations().to_vec(),
                 flooded: EthernetHeader::from_prefix(frame)
@@ -112,7 +134,7 @@ impl Endpoint {
                 traffic_class: sent.traffic_class,
                 ttl: sent.ttl,
             }),
-            Err(reason) => ExplainedFrame::Drop(reason),
+            (None, Err(reason)) => ExplainedFrame::Drop(reason),
         };
         Some(FrameExplanation { verdict, source, destination, forgets_source: effects.forgets.is_some() })
     }

@@ -15,6 +15,7 @@ use crate::{
     endpoint::Shared,
     inner,
     segment::{Segment, SegmentConfig},
+    suppress::Suppressed,
 };
 
 /// The outer TTL of frames that have none to inherit.
@@ -45,6 +46,8 @@ pub enum TapVerdict<'lane, 'reply> {
     Send(Encapsulated<'lane>),
     /// Write this frame to the TAP that it came from. What became of the frame itself is counted already.
     Answer(&'reply [u8]),
+    /// Nothing, and that is no drop: the same question was flooded just now. Counted already.
+    Held,
     /// Nothing. The drop is counted already.
     Drop(DropReason),
 }
@@ -128,7 +131,7 @@ impl DataLane {
         segment: SegmentId,
         frame: &[u8],
         cut: Cut,
-        _reply: &'reply mut [u8; REPLY_LEN],
+        reply: &'reply mut [u8; REPLY_LEN],
         now: Duration,
     ) -> TapVerdict<'lane, 'reply> {
         let Some(segment) = self.segments.get(segment) else {
@@ -137,9 +140,23 @@ impl DataLane {
             return TapVerdict::Drop(DropReason::NoRemote);
         };
         let mut effects = FrameEffects::default();
-        let decision = self.shared.decide_on_frame(segment, frame, cut.largest, now, &mut effects);
+        let mut decision = self.shared.decide_on_frame(segment, frame, cut.largest, now, &mut effects);
         if let Some(station) = effects.forgets {
             self.shared.forwarding.forget_learned(segment.id, station);
+        }
+        if segment.config.suppress && matches!(decision, Ok(_) | Err(DropReason::NoRemote)) {
+            match self.suppress(segment, frame, reply, now) {
+                Ok(None) => {}
+                Ok(Some(Suppressed::Answered(len))) => return TapVerdict::Answer(&reply[..len]),
+                Ok(Some(Suppressed::Held)) => return TapVerdict::Held,
+                Err(reason) => decision = Err(reason),
+            }
+        }
+        if let (Some(storm), Ok(encapsulated)) = (&segment.config.storm, &decision)
+            && encapsulated.is_flooded()
+            && let Err(reason) = segment.storm.pass_from_tap(storm, frame, cut.frames, now)
+        {
+            decision = Err(reason);
         }
         match decision {
             Ok(encapsulated) => TapVerdict::Send(encapsulated),
@@ -183,6 +200,9 @@ impl Shared {
         let header = EthernetHeader::LEN + if tagged { VlanTag::LEN } else { 0 };
         if largest > usize::from(config.mtu) + header {
             return Err(DropReason::TooBig);
+        }
+        if let Some(allowed) = &config.allowed_sources {
+            allowed.check(config.mac, frame)?;
         }
         let (source, destination) = (ethernet.source(), ethernet.destination());
         if self.forwarding.lookup(segment.id, source).is_some_and(|row| row.state() == RowState::Learned) {

@@ -13,6 +13,7 @@ use crate::{
     endpoint::Shared,
     inner,
     segment::{Segment, Segments},
+    suppress::check_neighbor_message,
 };
 
 /// What the outer headers of a datagram said, and on which socket it came.
@@ -106,6 +107,17 @@ pub(crate) trait Pupil {
 
     /// Hears that the source of a frame is not the address of a station.
     fn hear_invalid_mac(&self, segment: &Segment);
+
+    /// Takes a frame against which nothing else speaks: storm control counts it, and where the segment suppresses, its
+    /// neighbours are learned from it.
+    fn take(
+        &self,
+        shared: &Shared,
+        segment: &Segment,
+        frame: &[u8],
+        learning: bool,
+        now: Duration,
+    ) -> Result<(), DropReason>;
 }
 
 impl Pupil for DataLane {
@@ -144,6 +156,22 @@ impl Pupil for DataLane {
     fn hear_invalid_mac(&self, segment: &Segment) {
         add(&self.counters(segment).invalid_mac, 1);
     }
+
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
+    fn take(
+        &self,
+        shared: &Shared,
+        segment: &Segment,
+        frame: &[u8],
+        learning: bool,
+        now: Duration,
+    ) -> Result<(), DropReason> {
+        if let Some(storm) = &segment.config.storm {
+            segment.storm.pass_from_tunnel(storm, frame, 1, now)?;
+        }
+        if segment.config.suppress && learning { shared.learn_neighbor(segment.id, frame, now) } else { Ok(()) }
+    }
 }
 
 /// Who is taught and stays as it is.
@@ -169,6 +197,20 @@ impl Pupil for Unchanged {
     fn hear(&self, _shared: &Shared, _remote: RemoteId, _now: Duration) {}
 
     fn hear_invalid_mac(&self, _segment: &Segment) {}
+
+    fn take(
+        &self,
+        _shared: &Shared,
+        segment: &Segment,
+        frame: &[u8],
+        learning: bool,
+        now: Duration,
+    ) -> Result<(), DropReason> {
+        if let Some(storm) = &segment.config.storm {
+            segment.storm.pass_from_tunnel(storm, frame, 0, now)?;
+        }
+        if segment.config.suppress && learning { check_neighbor_message(frame) } else { Ok(()) }
+    }
 }
 
 impl Segments {
@@ -240,6 +282,7 @@ impl Shared {
         {
             return Err(DropReason::SplitHorizon);
         }
+        pupil.take(self, segment, frame, config.learning && !told.dont_learn, now)?;
         Ok(ecn)
     }
 

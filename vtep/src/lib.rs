@@ -63,6 +63,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod anti_spoofing;
 mod control_error;
 mod counters;
 mod drop_reason;
@@ -75,7 +76,10 @@ mod inner;
 mod lane;
 mod report;
 mod segment;
+mod storm;
+mod suppress;
 
+pub use anti_spoofing::AllowedSources;
 pub use control_error::ControlError;
 pub use counters::{DropCounts, NotLearned, SegmentStatistics};
 pub use drop_reason::DropReason;
@@ -83,13 +87,16 @@ pub use encapsulation::{Encapsulation, TunnelOption, UnknownEncapsulation};
 pub use endpoint::{Endpoint, EndpointOptions};
 pub use ether_wire::ecn::{Ecn, EcnMode};
 pub use explain::{DatagramExplanation, ExplainedFrame, ExplainedSend, FloodReason, FrameExplanation};
-pub use fdb::{Cursor, Forward, Neighbor, NeighborRow, NeighborState, RemoteId, Row, RowState, SegmentId};
+pub use fdb::{
+    Cursor, Forward, Neighbor, NeighborCounters, NeighborRow, NeighborState, RemoteId, Row, RowState, SegmentId,
+};
 pub use from_tap::{Cut, Encapsulated, REPLY_LEN, TapVerdict};
 pub use from_underlay::{Received, UnderlayVerdict};
 pub use geneve_wire::{OptionClass, OptionType};
 pub use lane::DataLane;
 pub use report::RemoteStatus;
 pub use segment::{Destination, Dscp, ReservedBits, SegmentConfig, Sources, Ttl, Vlan};
+pub use storm::Storm;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -103,7 +103,8 @@ impl Endpoint {
     #[must_use]
     pub fn statistics(&self, segment: SegmentId) -> Option<SegmentStatistics> {
         let counters = Arc::clone(&self.shared.current().1.get(segment)?.counters);
-        Some(counters::statistics(&counters, &self.shared.forwarding.not_learned(segment)))
+        let neighbors = self.shared.neighbors.counters(segment);
+        Some(counters::statistics(&counters, &self.shared.forwarding.not_learned(segment), neighbors))
     }
 
     /// Datagrams that were dropped and belong to no segment.

@@ -8,7 +8,10 @@ use fdb::{RemoteId, SegmentId};
 use geneve_wire::Options;
 use overlay_types::{MacAddr, Vni};
 
-use crate::{Encapsulation, TunnelOption, counters::SegmentCounters, encapsulation::TunnelHeaders};
+use crate::{
+    AllowedSources, Encapsulation, Storm, TunnelOption, counters::SegmentCounters, encapsulation::TunnelHeaders,
+    storm::StormBuckets,
+};
 
 /// What a segment is: RFC 7348's word for one virtual layer-2 network.
 ///
@@ -45,6 +48,15 @@ pub struct SegmentConfig {
     pub reserved_bits: ReservedBits,
     /// What becomes of frames with a VLAN tag.
     pub vlan: Vlan,
+    /// Whether ARP and Neighbor Discovery from the TAP are answered from the table: where the MAC of an address is known, and
+    /// behind which remote it is. Neighbours are learned from both, by [`learning`](Self::learning) and
+    /// [`ageing`](Self::ageing); a segment has four times [`max_entries`](Self::max_entries) of them at most. What has a
+    /// VLAN tag is not looked at.
+    pub suppress: bool,
+    /// How many frames for everyone may pass; `None`: any number.
+    pub storm: Option<Storm>,
+    /// Who may speak on the TAP, and as whom; `None`: everyone.
+    pub allowed_sources: Option<AllowedSources>,
     /// How the ECN field of the outer header comes from the inner one (RFC 6040 §4.1).
     pub ecn: EcnMode,
     /// The outer TTL or hop limit.
@@ -82,6 +94,9 @@ impl SegmentConfig {
             sources: Sources::Configured,
             reserved_bits: ReservedBits::Ignore,
             vlan: Vlan::Drop,
+            suppress: false,
+            storm: None,
+            allowed_sources: None,
             ecn: EcnMode::Normal,
             ttl: Ttl::Fixed(64),
             dscp: Dscp::Inherit,
@@ -169,6 +184,7 @@ pub(crate) struct Segment {
     pub(crate) flood: Box<[Destination]>,
     /// Remotes that configuration names, sorted: whose datagrams [`Sources::Configured`] takes.
     pub(crate) configured: Box<[RemoteId]>,
+    pub(crate) storm: alloc::sync::Arc<StormBuckets>,
     pub(crate) counters: alloc::sync::Arc<[SegmentCounters]>,
 }
 

@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use overlay_types::Vni;
 use proptest::prelude::*;
 use vtep::{
-    Cursor, DataLane, DropReason, Ecn, Encapsulation, Endpoint, EndpointOptions, ExplainedFrame, FloodReason,
-    REPLY_LEN, Received, RemoteStatus, ReservedBits, Row, SegmentConfig, SegmentId, SegmentStatistics, Sources,
-    TapVerdict, UnderlayVerdict, Vlan,
+    AllowedSources, Cursor, DataLane, DropReason, Ecn, Encapsulation, Endpoint, EndpointOptions, ExplainedFrame,
+    FloodReason, REPLY_LEN, Received, RemoteStatus, ReservedBits, Row, SegmentConfig, SegmentId, SegmentStatistics,
+    Sources, Storm, TapVerdict, UnderlayVerdict, Vlan,
 };
 
 fn address(number: u8) -> IpAddr {
@@ -67,6 +67,10 @@ fn frame_is_explained(
         (ExplainedFrame::Drop(explained), TapVerdict::Drop(reason)) => {
             assert_eq!(*explained, reason);
             Some(reason)
+        }
+        (ExplainedFrame::Answer(explained), TapVerdict::Answer(answer)) => {
+            assert_eq!(explained, answer);
+            None
         }
         (explained, done) => panic!("{explained:?} is not {done:?}"),
     }
@@ -177,6 +181,7 @@ fn every_reason_is_explained() {
         for frame in &frames {
             met.extend(frame_is_explained(&one.endpoint, &one.lane, one.segment, frame, now));
         }
+        met.extend(what_a_guarded_segment_drops(encapsulation, &header, now));
         let mut lonely = One::new(config(encapsulation));
         lonely.endpoint.remove_flood(lonely.segment, address(1)).unwrap();
         lonely.endpoint.remove_flood(lonely.segment, address(2)).unwrap();
@@ -186,6 +191,37 @@ fn every_reason_is_explained() {
     let expected: BTreeSet<_> =
         DropReason::ALL.iter().copied().filter(|reason| *reason != DropReason::Socket).collect();
     assert_eq!(met, expected, "not met: {:?}", expected.difference(&met));
+}
+
+/// The reasons of a segment with storm control, suppression and anti-spoofing.
+fn what_a_guarded_segment_drops(encapsulation: Encapsulation, header: &[u8], now: Duration) -> BTreeSet<DropReason> {
+    let mut guarded = config(encapsulation);
+    guarded.storm = Some(Storm { broadcast: Some(0), ..Storm::default() });
+    guarded.suppress = true;
+    guarded.allowed_sources = Some(AllowedSources::stations([
+        (mac(2).into(), vec![[10, 0, 0, 1].into()]),
+        (mac(6).into(), vec![[10, 0, 0, 6].into()]),
+    ]));
+    let one = One::new(guarded);
+    let mut malformed = frame(2, 10, false, 0, 60);
+    malformed[12..14].copy_from_slice(&[0x08, 0x06]);
+    let mut met = BTreeSet::new();
+    for frame in [&malformed, &frame(255, 10, false, 0, 60), &frame(2, 10, false, 0, 60)] {
+        let datagram = [header, frame].concat();
+        let received = Received::new(encapsulation, address(1));
+        met.extend(datagram_is_explained(&one.endpoint, &one.lane, one.segment, &datagram, received, now));
+    }
+    for (destination, source) in [(255, 2), (10, 2), (10, 6), (10, 14)] {
+        let frame = frame(destination, source, false, 0, 60);
+        met.extend(frame_is_explained(&one.endpoint, &one.lane, one.segment, &frame, now));
+    }
+    // Who has the address of station 10?
+    let known = [10, 0, 0, 9];
+    one.endpoint.add_neighbor(one.segment, known.into(), mac(10).into()).unwrap();
+    let question = [&[255; 6], &mac(2)[..], &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1], &mac(2), &[10, 0, 0, 1], &[0; 6], &known];
+    met.extend(frame_is_explained(&one.endpoint, &one.lane, one.segment, &question.concat(), now));
+    assert_eq!(one.endpoint.statistics(one.segment).unwrap().suppressed, 1);
+    met
 }
 
 #[test]

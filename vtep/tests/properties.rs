@@ -5,8 +5,8 @@ use std::time::Duration;
 use overlay_types::Vni;
 use proptest::prelude::*;
 use vtep::{
-    Ecn, Endpoint, EndpointOptions, REPLY_LEN, Received, ReservedBits, SegmentConfig, Sources, TapVerdict,
-    UnderlayVerdict, Vlan,
+    AllowedSources, Ecn, Endpoint, EndpointOptions, REPLY_LEN, Received, ReservedBits, SegmentConfig, Sources, Storm,
+    TapVerdict, UnderlayVerdict, Vlan,
 };
 
 #[derive(Clone, Debug)]
@@ -54,6 +54,9 @@ proptest! {
         any_source: bool,
         reject: bool,
         carry: bool,
+        storm: Option<(u8, u8)>,
+        guarded: bool,
+        suppress: bool,
     ) {
         let endpoint = Endpoint::new(EndpointOptions::new([9; 16]));
         let mut config = SegmentConfig::new(Vni::new(42).unwrap());
@@ -63,6 +66,13 @@ proptest! {
         config.sources = if any_source { Sources::Any } else { Sources::Configured };
         config.reserved_bits = if reject { ReservedBits::Reject } else { ReservedBits::Ignore };
         config.vlan = if carry { Vlan::Carry } else { Vlan::Drop };
+        config.suppress = suppress;
+        config.storm = storm.map(|(rate, burst)| {
+            let rate = Some(rate.into());
+            Storm { broadcast: rate, unknown_unicast: rate, multicast: rate, burst: Some(u32::from(burst) + 1) }
+        });
+        let guarded = guarded.then(|| (0..3).map(|number| ([2, 0, 0, 0, 0, number].into(), Vec::new())));
+        config.allowed_sources = guarded.map(AllowedSources::stations);
         let segment = endpoint.add_segment(config).unwrap();
         let address = |number: u8| [192, 0, 2, number].into();
         endpoint.add_flood(segment, address(1)).unwrap();
@@ -105,8 +115,9 @@ proptest! {
                 }
             }
         }
+        let suppressed = endpoint.statistics(segment).unwrap().suppressed;
         let dropped = endpoint.statistics(segment).unwrap().drops.total() + endpoint.drops().total();
-        prop_assert_eq!(frames + datagrams, sent + delivered + dropped);
+        prop_assert_eq!(frames + datagrams, sent + delivered + suppressed + dropped);
         let (rows, _) = endpoint.forwards(vtep::Cursor::default(), 1000, now);
         let learned = rows.iter().filter(|row| row.state == vtep::RowState::Learned).count();
         prop_assert!(learned <= 3, "{} learned rows", learned);

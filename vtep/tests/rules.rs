@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, net::IpAddr, ops::RangeInclusive, time::Duratio
 
 use overlay_types::{MacAddr, Vni};
 use vtep::{
-    ControlError, Cut, DataLane, DropReason, Dscp, Ecn, EcnMode, Endpoint, EndpointOptions, REPLY_LEN, Received,
-    ReservedBits, SegmentConfig, SegmentId, Sources, TapVerdict, Ttl, UnderlayVerdict, Vlan,
+    AllowedSources, ControlError, Cut, DataLane, DropReason, Dscp, Ecn, EcnMode, Endpoint, EndpointOptions, REPLY_LEN,
+    Received, ReservedBits, SegmentConfig, SegmentId, Sources, Storm, TapVerdict, Ttl, UnderlayVerdict, Vlan,
 };
 
 const PEER: &str = "192.0.2.2";
@@ -54,8 +54,8 @@ impl One {
             TapVerdict::Send(encapsulated) => {
                 Ok(encapsulated.destinations().iter().map(|destination| destination.address).collect())
             }
-            TapVerdict::Answer(answer) => panic!("answered with {answer:?}"),
             TapVerdict::Drop(reason) => Err(reason),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -564,8 +564,8 @@ fn a_super_frame_counts_as_the_frames_that_are_cut_from_it() {
         let mut reply = [0; REPLY_LEN];
         match one.lane.from_tap_cut(one.segment, frame, Cut { frames, largest }, &mut reply, seconds(0)) {
             TapVerdict::Send(_) => Ok(()),
-            TapVerdict::Answer(answer) => panic!("answered with {answer:?}"),
             TapVerdict::Drop(reason) => Err(reason),
+            other => panic!("{other:?}"),
         }
     };
     assert_eq!(verdict(&frame, 14, 14 + mtu), Ok(()));
@@ -575,4 +575,49 @@ fn a_super_frame_counts_as_the_frames_that_are_cut_from_it() {
     group_source[6] |= 1;
     assert_eq!(verdict(&group_source, 3, 60), Err(DropReason::SourceMac));
     assert_eq!(one.dropped(DropReason::SourceMac), 3);
+}
+
+#[test]
+fn what_goes_to_everyone_is_limited_where_it_is_said() {
+    let mut one = One::new(|config| {
+        config.storm =
+            Some(Storm { unknown_unicast: Some(10), broadcast: Some(0), burst: Some(20), ..Storm::default() });
+    });
+    assert_eq!(one.send(&frame(MacAddr::BROADCAST, HERE), seconds(0)), Err(DropReason::Storm));
+    assert_eq!(one.from(PEER, &plain(&frame(MacAddr::BROADCAST, THERE)), seconds(0)), Err(DropReason::Storm));
+    let unknown = frame(ELSEWHERE, HERE);
+    let passed = |one: &One, second| (0..100).filter(|_| one.send(&unknown, seconds(second)).is_ok()).count();
+    assert_eq!([passed(&one, 1), passed(&one, 2), passed(&one, 9)], [20, 10, 20]);
+    // The bucket stays as it is when rules change.
+    let mut config = one.endpoint.config(one.segment).unwrap();
+    config.mtu = 1400;
+    one.endpoint.set_rules(one.segment, config).unwrap();
+    assert_eq!(passed(one.refreshed(), 9), 0);
+    // A known address is none of its business.
+    one.endpoint.add_forward(one.segment, ELSEWHERE, ip(PEER), seconds(9)).unwrap();
+    assert_eq!(passed(&one, 9), 100);
+    assert_eq!(one.dropped(DropReason::Storm), 2 + 80 + 90 + 80 + 100);
+    let mut config = one.endpoint.config(one.segment).unwrap();
+    config.storm = Some(Storm { broadcast: Some(Storm::MAX_RATE + 1), ..Storm::default() });
+    let refused = one.endpoint.set_rules(one.segment, config);
+    assert_eq!(refused, Err(ControlError::InvalidConfig { field: "storm" }));
+}
+
+#[test]
+fn only_those_who_are_allowed_may_speak() {
+    let said = |source| {
+        let mut frame = frame(MacAddr::BROADCAST, source);
+        frame[12..14].copy_from_slice(&[0x88, 0xb5]);
+        frame
+    };
+    let mut one = One::new(|config| config.allowed_sources = Some(AllowedSources::own_station(Vec::new())));
+    assert!(one.send(&said(HERE), seconds(0)).is_ok());
+    // Where it really is, is not forgotten for a forgery.
+    one.from(PEER, &plain(&frame(HERE, THERE)), seconds(0)).unwrap();
+    assert_eq!(one.send(&said(THERE), seconds(0)), Err(DropReason::SourceMac));
+    assert!(one.endpoint.forward(one.segment, THERE).is_some());
+    one.endpoint.set_mac(one.segment, THERE).unwrap();
+    one.refreshed();
+    assert!(one.send(&said(THERE), seconds(0)).is_ok());
+    assert_eq!(one.send(&said(HERE), seconds(0)), Err(DropReason::SourceMac));
 }

@@ -1,5 +1,6 @@
 //! What `tap-vtep run` is told, by a configuration file or by options: read, checked, and explained where it is wrong.
 
+mod defence;
 mod segment;
 mod values;
 

@@ -87,6 +87,8 @@ fn encode_segments(families: &mut Families<'_>, state: &State) -> fmt::Result {
     let help = "Bytes of these frames, inner Ethernet header included";
     counters("receive", help, Some(&Unit::Bytes), |s| s.rx_bytes)?;
     counters("flooded_frames", "Of the frames sent, those that went to the flood list", None, |s| s.flooded)?;
+    let help = "Questions from the TAP that were answered here, or held because they were flooded just before";
+    counters("suppressed_frames", help, None, |s| s.suppressed)?;
 
     let outer = endpoint.drops();
     let drops = counted.iter().map(|row| (row.segment.name(), &row.statistics.drops)).chain([("", &outer)]);

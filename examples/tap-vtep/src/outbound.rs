@@ -115,7 +115,7 @@ impl Outbound {
                     answer_to(tap, &mut self.writer, answer);
                     continue;
                 }
-                TapVerdict::Drop(_) => continue,
+                TapVerdict::Held | TapVerdict::Drop(_) => continue,
             };
             let header = encapsulated.header();
             before[frame_at - header.len()..].copy_from_slice(header);
@@ -181,7 +181,7 @@ impl Outbound {
         let encapsulated = match way.lane.from_tap_cut(way.segment, frame, cut, &mut self.reply, way.now) {
             TapVerdict::Send(encapsulated) => encapsulated,
             TapVerdict::Answer(answer) => return answer_to(tap, &mut self.writer, answer),
-            TapVerdict::Drop(_) => return,
+            TapVerdict::Held | TapVerdict::Drop(_) => return,
         };
         if self.tunnel_works
             && let Some(result) = send_whole(&encapsulated, way, virtio, &super_frame, frame)

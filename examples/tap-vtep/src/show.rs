@@ -133,6 +133,7 @@ fn statistics(value: &Value) -> String {
         lines.push(format!("  suppressed: {}", segment["suppressed"]));
         lines.extend(counts("dropped", &segment["drops"]));
         lines.extend(counts("not learned", &segment["not_learned"]));
+        lines.extend(counts("neighbors", &segment["neighbors"]));
     }
     lines.push("of no segment".to_owned());
     lines.extend(counts("dropped", &value["drops"]));

@@ -317,7 +317,16 @@ impl View<'_> {
     fn statistics(&self, segment: &Segment) -> Value {
         let statistics = self.state.endpoint.statistics(segment.id).unwrap_or_default();
         let SegmentStatistics {
-            tx_frames, tx_bytes, rx_frames, rx_bytes, flooded, drops: dropped, not_learned, ..
+            tx_frames,
+            tx_bytes,
+            rx_frames,
+            rx_bytes,
+            flooded,
+            suppressed,
+            drops: dropped,
+            not_learned,
+            neighbors,
+            ..
         } = statistics;
         json!({
             "name": segment.name(),
@@ -326,12 +335,23 @@ impl View<'_> {
             "rx_frames": rx_frames,
             "rx_bytes": rx_bytes,
             "flooded": flooded,
-            "suppressed": 0,
+            "suppressed": suppressed,
             "drops": drops(&dropped),
             "not_learned": {
                 "table_full": not_learned.table_full,
                 "dampened": not_learned.dampened,
                 "invalid_mac": not_learned.invalid_mac,
+            },
+            "neighbors": {
+                "learned": neighbors.learned,
+                "moved": neighbors.moved,
+                "aged": neighbors.aged,
+                "table_full": neighbors.table_full,
+                "duplicate": neighbors.duplicate,
+                "answered": neighbors.answered,
+                "flooded": neighbors.flooded,
+                "held": neighbors.held,
+                "passed_on": neighbors.passed_on,
             },
         })
     }

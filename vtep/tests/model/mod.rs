@@ -428,6 +428,7 @@ impl Side {
                 assert!(causes.contains(DropReason::TooBig), "nothing else is answered here: {answer:?}");
                 return Vec::new();
             }
+            TapVerdict::Held => panic!("no segment here suppresses"),
             TapVerdict::Drop(reason) => {
                 let nobody = causes.0.is_empty() && known.flood.is_empty() && {
                     let to = destination(frame);

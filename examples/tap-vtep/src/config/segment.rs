@@ -9,12 +9,14 @@ use overlay_types::{EtherType, MacAddr, Vni};
 use serde::Deserialize;
 use toml::Spanned;
 use vtep::{
-    Dscp, EcnMode, Encapsulation, OptionClass, OptionType, ReservedBits, SegmentConfig, Sources, Ttl, TunnelOption,
-    Vlan,
+    Dscp, EcnMode, Encapsulation, OptionClass, OptionType, ReservedBits, SegmentConfig, Sources, Storm, Ttl,
+    TunnelOption, Vlan,
 };
 
 use super::{
-    Family, MAX_MTU, MIN_MTU, Problem, SegmentOptions, Taken, check_interface_name, unplaced,
+    Family, MAX_MTU, MIN_MTU, Problem, SegmentOptions, Taken, check_interface_name,
+    defence::{self, AllowedTable},
+    unplaced,
     values::{Age, EcnWord, NumberOrInherit},
 };
 use crate::cli::RunOptions;
@@ -41,9 +43,12 @@ pub(super) struct SegmentTable {
     ageing: Option<Age>,
     max_entries: Option<u32>,
     sources: Option<Sources>,
-    suppress: Option<Spanned<bool>>,
+    suppress: Option<bool>,
     reserved_bits: Option<ReservedBits>,
     vlan: Option<Vlan>,
+    storm: Option<Spanned<Storm>>,
+    anti_spoofing: Option<Spanned<bool>>,
+    allowed: Option<Vec<AllowedTable>>,
     ecn: Option<EcnWord>,
     ttl: Option<NumberOrInherit<1, 255>>,
     dscp: Option<NumberOrInherit<0, 63>>,
@@ -104,6 +109,9 @@ impl SegmentTable {
             suppress: None,
             reserved_bits: None,
             vlan: None,
+            storm: None,
+            anti_spoofing: None,
+            allowed: None,
             ecn: None,
             ttl: None,
             dscp: None,
@@ -118,9 +126,6 @@ impl SegmentTable {
     pub(super) fn check(self, path: &str, family: &mut Family, taken: &mut Taken) -> Result<SegmentOptions, Problem> {
         let key = |name: &str| format!("{path}.{name}");
         let encapsulation = self.encapsulation(&key("encapsulation"))?;
-        if let Some(suppress) = self.suppress.as_ref().filter(|suppress| *suppress.get_ref()) {
-            return Err(Problem::at(suppress, key("suppress"), "is not supported yet"));
-        }
         self.check_header(path, encapsulation)?;
         let port = self.port.as_ref().map_or(encapsulation.default_port(), |port| port.get_ref().get());
         let (name, tap) = self.names(path, encapsulation, port, taken)?;
@@ -153,6 +158,10 @@ impl SegmentTable {
         rules.sources = self.sources.unwrap_or(if has_group { Sources::Any } else { Sources::Configured });
         rules.reserved_bits = self.reserved_bits.unwrap_or(rules.reserved_bits);
         rules.vlan = self.vlan.unwrap_or(rules.vlan);
+        rules.suppress = self.suppress.unwrap_or(rules.suppress);
+        rules.storm = self.storm.as_ref().map(|storm| defence::storm(storm, path)).transpose()?;
+        rules.allowed_sources =
+            defence::allowed_sources(self.anti_spoofing.as_ref(), self.allowed.as_deref(), &self.addresses, path)?;
         rules.ecn = self.ecn.map_or(rules.ecn, EcnMode::from);
         rules.ttl = match self.ttl {
             None => rules.ttl,
@@ -354,7 +363,7 @@ fn hex(text: &str) -> Option<Vec<u8>> {
     rest.is_empty().then(|| pairs.iter().map(|[high, low]| (high << 4 | low) as u8).collect())
 }
 
-fn unicast(mac: &Spanned<MacAddr>, key: &str) -> Result<MacAddr, Problem> {
+pub(super) fn unicast(mac: &Spanned<MacAddr>, key: &str) -> Result<MacAddr, Problem> {
     match *mac.get_ref() {
         value if value.is_unicast() => Ok(value),
         value => Err(Problem::at(mac, key, format!("{value} is not a unicast MAC address"))),

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use vtep::{Dscp, EcnMode, ReservedBits, Sources, Ttl, Vlan};
+use vtep::{AllowedSources, Dscp, EcnMode, ReservedBits, Sources, Storm, Ttl, Vlan};
 
 use super::*;
 
@@ -50,9 +50,12 @@ fn every_key() {
             ageing = "1h"
             max_entries = 100
             sources = "any"
-            suppress = false
+            suppress = true
             reserved_bits = "reject"
             vlan = "carry"
+            storm = { broadcast = 1000, unknown_unicast = 2000, multicast = 3000, burst = 40 }
+            anti_spoofing = true
+            allowed = [{ mac = "02:00:00:00:00:02", ips = ["10.42.0.3", "fd00::3"] }, { mac = "02:00:00:00:00:03" }]
             ecn = "compatibility"
             ttl = "inherit"
             dscp = 46
@@ -91,6 +94,13 @@ fn every_key() {
     rules.sources = Sources::Any;
     rules.reserved_bits = ReservedBits::Reject;
     rules.vlan = Vlan::Carry;
+    rules.suppress = true;
+    rules.storm =
+        Some(Storm { broadcast: Some(1000), unknown_unicast: Some(2000), multicast: Some(3000), burst: Some(40) });
+    rules.allowed_sources = Some(AllowedSources::stations([
+        ("02:00:00:00:00:02".parse().unwrap(), vec![ip("10.42.0.3"), ip("fd00::3")]),
+        ("02:00:00:00:00:03".parse().unwrap(), vec![]),
+    ]));
     rules.ecn = EcnMode::Compatibility;
     rules.ttl = Ttl::Inherit;
     rules.dscp = Dscp::Fixed(46);
@@ -112,6 +122,16 @@ fn what_is_not_said_is_by_the_book() {
     assert_eq!(config.segments[0].tap, "blue");
     assert_eq!(config.segments[0].rules.ageing, None);
     assert_eq!(Config::parse(&SMALL.replace("192.0.2.1", "auto")).unwrap().local, None);
+}
+
+#[test]
+fn anti_spoofing_alone_means_the_tap() {
+    let with = |more: &str| Config::parse(&format!("{SMALL}{more}")).unwrap().segments[0].rules.allowed_sources.clone();
+    let addresses = "addresses = [\"10.42.0.1/24\", \"fd00::1/64\"]";
+    let own = AllowedSources::own_station(vec![ip("10.42.0.1"), ip("fd00::1")]);
+    assert_eq!(with(&format!("anti_spoofing = true\n{addresses}")), Some(own));
+    assert_eq!(with(&format!("anti_spoofing = false\n{addresses}")), None);
+    assert_eq!(with("allowed = []"), Some(AllowedSources::stations([])));
 }
 
 #[test]
@@ -166,7 +186,6 @@ fn mistakes_are_named_with_their_place() {
             "9:8: segment[1].port: another segment speaks vxlan on port 4789",
         ),
         ("encapsulation = \"vlan\"", "6:17: segment[0].encapsulation: unknown encapsulation \"vlan\""),
-        ("suppress = true", "6:12: segment[0].suppress: is not supported yet"),
         ("[registry]\nkind = \"etcd\"", "6:1: registry: is not supported yet"),
         ("[metrics]\nlisten = \"9472\"", "7:10: metrics.listen: invalid socket address syntax"),
         (

@@ -231,6 +231,8 @@ pub(crate) fn expect_all_delivered(underlay: &Underlay, both: &[TapVtep; 2], bef
 pub(crate) struct Counts {
     pub(crate) sent: u64,
     pub(crate) delivered: u64,
+    /// Questions that were answered, or held back.
+    pub(crate) suppressed: u64,
     /// Reasons that were met.
     pub(crate) drops: BTreeMap<String, u64>,
 }
@@ -247,12 +249,12 @@ impl Counts {
             }
         }
         drops.retain(|_, count| *count > 0);
-        Self { sent: sum("tx_frames"), delivered: sum("rx_frames"), drops }
+        Self { sent: sum("tx_frames"), delivered: sum("rx_frames"), suppressed: sum("suppressed"), drops }
     }
 
     /// Frames and datagrams that the endpoint has dealt with.
     pub(crate) fn total(&self) -> u64 {
-        self.sent + self.delivered + self.drops.values().sum::<u64>()
+        self.sent + self.delivered + self.suppressed + self.drops.values().sum::<u64>()
     }
 
     /// The same with so many drops more.

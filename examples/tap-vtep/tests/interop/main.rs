@@ -3,6 +3,7 @@
 //!
 //! What a test needs and does not find fails it with one line that says how to get it. Nothing is skipped.
 
+mod anti_spoofing;
 mod bed;
 mod checksums;
 mod commands;
@@ -20,6 +21,7 @@ mod kernel_ping;
 mod learning;
 mod lifecycle;
 mod metrics;
+mod neighbor_frame;
 mod outer_header;
 mod own_peer;
 mod privileges;
@@ -27,6 +29,8 @@ mod quick_start;
 mod segments;
 mod service_manager;
 mod socket_options;
+mod storm;
+mod suppression;
 mod transfers;
 mod uncut;
 mod workers;
