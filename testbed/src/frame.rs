@@ -1,5 +1,7 @@
 //! Frames that a test knows again, made by hand: they must not depend on the code under test.
 
+use std::net::IpAddr;
+
 use overlay_types::{MacAddr, Vni};
 
 /// IEEE Std 802, Local Experimental `EtherType` 1: no kernel says anything in it by itself.
@@ -53,6 +55,60 @@ impl UdpFrame {
         bytes[12..14].copy_from_slice(&[0x08, 0x00]);
         bytes
     }
+}
+
+/// The number of UDP (RFC 768).
+pub(crate) const UDP: u8 = 17;
+
+/// The `EtherType` and the IP header of a packet from the first of these addresses to the second. DF is set.
+pub(crate) fn ip_header(
+    addresses: [IpAddr; 2],
+    traffic_class: u8,
+    ttl: u8,
+    protocol: u8,
+    payload_len: u16,
+) -> ([u8; 2], Vec<u8>) {
+    let octets = octets(addresses);
+    if addresses[0].is_ipv4() {
+        let length = (20 + payload_len).to_be_bytes();
+        let fixed = [0x45, traffic_class, length[0], length[1], 0, 0, 0x40, 0, ttl, protocol, 0, 0];
+        let mut header = [&fixed[..], &octets].concat();
+        let checksum = internet_checksum(&header).to_be_bytes();
+        header[10..12].copy_from_slice(&checksum);
+        ([0x08, 0x00], header)
+    } else {
+        let [high, low] = payload_len.to_be_bytes();
+        let fixed = [0x60 | traffic_class >> 4, traffic_class << 4, 0, 0, high, low, protocol, ttl];
+        ([0x86, 0xdd], [&fixed[..], &octets].concat())
+    }
+}
+
+/// A UDP header and its payload, with its checksum or a zero in its place.
+pub(crate) fn udp_datagram(addresses: [IpAddr; 2], ports: [u16; 2], payload: &[u8], has_checksum: bool) -> Vec<u8> {
+    let length = (8 + payload.len() as u16).to_be_bytes();
+    let [source, destination] = ports.map(u16::to_be_bytes);
+    let mut datagram = [&source[..], &destination, &length, &[0, 0], payload].concat();
+    if has_checksum {
+        let pseudo = [&octets(addresses)[..], &[0, UDP], &length].concat();
+        // RFC 768: a zero would say that there is none.
+        let checksum = match internet_checksum(&[&pseudo[..], &datagram].concat()) {
+            0 => 0xffff,
+            checksum => checksum,
+        };
+        datagram[6..8].copy_from_slice(&checksum.to_be_bytes());
+    }
+    datagram
+}
+
+/// Both addresses as they stand in a header.
+fn octets(addresses: [IpAddr; 2]) -> Vec<u8> {
+    addresses
+        .iter()
+        .flat_map(|address| match address {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        })
+        .collect()
 }
 
 /// RFC 1071: over a header that has its checksum in it, the result is 0.

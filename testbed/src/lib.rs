@@ -35,6 +35,7 @@ mod frame;
 mod frame_sender;
 mod kernel_vxlan;
 mod namespace;
+mod outer_packet;
 mod ping;
 mod program;
 mod scratch;
@@ -53,6 +54,7 @@ pub use frame::{EXPERIMENTAL, Numbered, UdpFrame, frame, guest_mac, internet_che
 pub use frame_sender::FrameSender;
 pub use kernel_vxlan::{Flood, KernelVtep, KernelVtepOptions};
 pub use namespace::Namespace;
+pub use outer_packet::OuterPacket;
 pub use ping::{Ping, ping, ping_with};
 pub use program::{Exit, TapVtep};
 pub use scratch::Scratch;

@@ -67,6 +67,8 @@ pub struct TransportFrame {
     pub family: Family,
     /// DSCP and ECN.
     pub traffic_class: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
     /// The identification of IPv4.
     pub identification: u16,
     /// Source and destination port.
@@ -84,6 +86,7 @@ impl TransportFrame {
             source: guest_mac(2),
             family,
             traffic_class: 0,
+            ttl: 64,
             identification: 0,
             ports: (5000, 6000),
             transport,
@@ -180,7 +183,8 @@ impl TransportFrame {
             Family::V4 => {
                 let length = (20 + segment.len() as u16).to_be_bytes();
                 let identification = self.identification.to_be_bytes();
-                let fixed = [&[0x45, self.traffic_class][..], &length, &identification, &[0x40, 0, 64, number, 0, 0]];
+                let fixed =
+                    [&[0x45, self.traffic_class][..], &length, &identification, &[0x40, 0, self.ttl, number, 0, 0]];
                 let mut header = [fixed.concat(), self.addresses()].concat();
                 let checksum = internet_checksum(&header).to_be_bytes();
                 header[10..12].copy_from_slice(&checksum);
@@ -189,7 +193,7 @@ impl TransportFrame {
             Family::V6 => {
                 let class = [0x60 | self.traffic_class >> 4, self.traffic_class << 4, 0, 0];
                 let length = (segment.len() as u16).to_be_bytes();
-                ([0x86, 0xdd], [&class[..], &length, &[number, 64], &self.addresses()].concat())
+                ([0x86, 0xdd], [&class[..], &length, &[number, self.ttl], &self.addresses()].concat())
             }
         };
         [&self.destination.octets()[..], &self.source.octets(), &ether_type, &header, segment].concat()

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::{family::Family, namespace::Namespace};
+use overlay_types::MacAddr;
+
+use crate::{deadline::fail, family::Family, namespace::Namespace};
 
 /// A host: a namespace with one device on the underlay.
 #[derive(Debug)]
@@ -65,6 +67,16 @@ impl Host {
     #[must_use]
     pub fn mtu(&self) -> u32 {
         self.mtu
+    }
+
+    /// The MAC address of its device on the underlay.
+    #[track_caller]
+    #[must_use]
+    pub fn mac(&self) -> MacAddr {
+        match self.namespace.device(Self::DEVICE)["address"].as_str().map(str::parse) {
+            Some(Ok(mac)) => mac,
+            _ => fail(format_args!("{:?} has no device {}", self.namespace, Self::DEVICE)),
+        }
     }
 
     /// Its address on the underlay: `10.200.0.N` or `fd00:200::N`.

@@ -37,7 +37,7 @@ drop_reasons! {
     ReservedBits = "reserved_bits",
     /// Geneve (RFC 8926 §3.4) or GRE (RFC 2784 §2.3.1) of a version that is not 0.
     UnknownVersion = "unknown_version",
-    /// No segment has this VNI on this port and encapsulation.
+    /// No segment of the underlay that it came by has this VNI on this port and encapsulation.
     UnknownVni = "unknown_vni",
     /// The datagram's source is no remote of the segment.
     UnknownSource = "unknown_source",

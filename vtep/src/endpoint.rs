@@ -172,15 +172,12 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`ControlError::DuplicateVni`] when a segment has this VNI on this port and encapsulation already;
+    /// [`ControlError::DuplicateVni`] when a segment of this underlay has this VNI on this port and encapsulation already;
     /// [`ControlError::InvalidConfig`] for a field out of its range.
     pub fn add_segment(&self, config: SegmentConfig) -> Result<SegmentId, ControlError> {
         let headers = check(&config)?;
         let mut control = self.control.lock();
-        let same = |other: &SegmentControl| {
-            (other.config.encapsulation, other.config.port, other.config.vni)
-                == (config.encapsulation, config.port, config.vni)
-        };
+        let same = |other: &SegmentControl| other.config.wire_key() == config.wire_key();
         if control.segments.iter().flatten().any(same) {
             return Err(ControlError::DuplicateVni);
         }
@@ -231,7 +228,7 @@ impl Endpoint {
     /// # Errors
     ///
     /// [`ControlError::NoSuchSegment`]; [`ControlError::InvalidConfig`] for a field out of its range, and for a change of
-    /// encapsulation, VNI, port or address family: those make another segment.
+    /// encapsulation, VNI, port, underlay or address family: those make another segment.
     pub fn set_rules(&self, segment: SegmentId, mut config: SegmentConfig) -> Result<(), ControlError> {
         let headers = check(&config)?;
         let mut control = self.control.lock();
@@ -240,6 +237,7 @@ impl Endpoint {
             (config.encapsulation == state.config.encapsulation, "encapsulation"),
             (config.vni == state.config.vni, "vni"),
             (config.port == state.config.port, "port"),
+            (config.underlay == state.config.underlay, "underlay"),
             (config.underlay_is_ipv6 == state.config.underlay_is_ipv6, "underlay_is_ipv6"),
         ] {
             if !is_same {

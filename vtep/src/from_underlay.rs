@@ -23,6 +23,8 @@ pub struct Received {
     pub encapsulation: Encapsulation,
     /// The port of the socket; 0 for NVGRE.
     pub port: u16,
+    /// Which of the program's underlays the socket is on, as [`SegmentConfig::underlay`](crate::SegmentConfig::underlay) has it.
+    pub underlay: u8,
     /// The outer source address.
     pub source: IpAddr,
     /// The outer ECN field.
@@ -33,13 +35,13 @@ impl Received {
     /// A VXLAN datagram from `source` to our `port`, not ECN-capable.
     #[must_use]
     pub const fn vxlan(source: IpAddr, port: u16) -> Self {
-        Self { encapsulation: Encapsulation::Vxlan, port, source, ecn: Ecn::NotEct }
+        Self { encapsulation: Encapsulation::Vxlan, port, underlay: 0, source, ecn: Ecn::NotEct }
     }
 
     /// The same for each kind of tunnel, on its default port.
     #[must_use]
     pub const fn new(encapsulation: Encapsulation, source: IpAddr) -> Self {
-        Self { encapsulation, port: encapsulation.default_port(), source, ecn: Ecn::NotEct }
+        Self { encapsulation, port: encapsulation.default_port(), underlay: 0, source, ecn: Ecn::NotEct }
     }
 }
 
@@ -218,7 +220,8 @@ impl Segments {
     #[inline]
     pub(crate) fn of_datagram(&self, datagram: &[u8], received: &Received) -> Result<(&Segment, Decoded), DropReason> {
         let decoded = received.encapsulation.decode(datagram)?;
-        let segment = self.on_wire(received.encapsulation, received.port, decoded.vni).ok_or(DropReason::UnknownVni)?;
+        let key = (received.encapsulation, received.underlay, received.port, decoded.vni);
+        let segment = self.on_wire(key).ok_or(DropReason::UnknownVni)?;
         Ok((segment, decoded))
     }
 }

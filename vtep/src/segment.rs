@@ -30,6 +30,9 @@ pub struct SegmentConfig {
     pub options: Vec<TunnelOption>,
     /// The UDP port that it listens on and sends to; 0 for NVGRE, which has none.
     pub port: u16,
+    /// Which of the program's underlays it is on, by a number of the program's choice: what comes in by another one is not
+    /// this segment's. 0 where there is one.
+    pub underlay: u8,
     /// Whether the underlay is IPv6: which family its remotes have.
     pub underlay_is_ipv6: bool,
     /// The largest inner packet in bytes, Ethernet header not counted.
@@ -85,6 +88,7 @@ impl SegmentConfig {
             group_policy: None,
             options: Vec::new(),
             port: encapsulation.default_port(),
+            underlay: 0,
             underlay_is_ipv6: false,
             mtu: 1500 - encapsulation.mtu_overhead(false),
             mac: None,
@@ -123,6 +127,13 @@ impl SegmentConfig {
         const HEADER: usize = 4;
         let options: usize = self.options.iter().map(|option| HEADER + option.data.len()).sum();
         options.min(Options::MAX_LEN) as u16
+    }
+}
+
+impl SegmentConfig {
+    /// What tells its datagrams from those of other segments.
+    pub(crate) const fn wire_key(&self) -> WireKey {
+        (self.encapsulation, self.underlay, self.port, self.vni)
     }
 }
 
@@ -209,15 +220,12 @@ pub(crate) struct Segments {
 }
 
 /// What tells segments apart on the wire.
-type WireKey = (Encapsulation, u16, Vni);
+pub(crate) type WireKey = (Encapsulation, u8, u16, Vni);
 
 impl Segments {
     pub(crate) fn new(by_id: Vec<Option<alloc::sync::Arc<Segment>>>) -> Self {
-        let mut by_wire: Vec<_> = by_id
-            .iter()
-            .flatten()
-            .map(|segment| ((segment.config.encapsulation, segment.config.port, segment.config.vni), segment.id.get()))
-            .collect();
+        let mut by_wire: Vec<_> =
+            by_id.iter().flatten().map(|segment| (segment.config.wire_key(), segment.id.get())).collect();
         by_wire.sort_unstable();
         Self { by_id, by_wire: by_wire.into_boxed_slice() }
     }
@@ -226,8 +234,7 @@ impl Segments {
         self.by_id.get(id.get() as usize)?.as_deref()
     }
 
-    pub(crate) fn on_wire(&self, encapsulation: Encapsulation, port: u16, vni: Vni) -> Option<&Segment> {
-        let key = (encapsulation, port, vni);
+    pub(crate) fn on_wire(&self, key: WireKey) -> Option<&Segment> {
         let place = self.by_wire.binary_search_by(|(other, _)| other.cmp(&key)).ok()?;
         self.by_id.get(self.by_wire[place].1 as usize)?.as_deref()
     }

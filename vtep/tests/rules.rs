@@ -621,3 +621,31 @@ fn only_those_who_are_allowed_may_speak() {
     assert!(one.send(&said(THERE), seconds(0)).is_ok());
     assert_eq!(one.send(&said(HERE), seconds(0)), Err(DropReason::SourceMac));
 }
+
+/// Behind different addresses of ours a VNI stands for different segments.
+#[test]
+fn what_comes_by_one_underlay_is_not_for_a_segment_of_another() {
+    let mut one = One::new(|config| config.sources = Sources::Any);
+    let mut config = SegmentConfig::new(Vni::new(42).unwrap());
+    config.sources = Sources::Any;
+    assert_eq!(one.endpoint.add_segment(config.clone()), Err(ControlError::DuplicateVni));
+    config.underlay = 1;
+    let second = one.endpoint.add_segment(config.clone()).unwrap();
+    one.refreshed();
+    let datagram = plain(&frame(MacAddr::BROADCAST, THERE));
+    for (underlay, expected) in [(0, Some(one.segment)), (1, Some(second)), (2, None)] {
+        let received = Received { underlay, ..Received::vxlan(ip(PEER), 4789) };
+        let mut datagram = datagram.clone();
+        let verdict = one.lane.from_underlay(&mut datagram, received, seconds(1));
+        let segment = match verdict {
+            UnderlayVerdict::Deliver { segment, .. } => Some(segment),
+            UnderlayVerdict::Drop(reason) => {
+                assert_eq!(reason, DropReason::UnknownVni);
+                None
+            }
+        };
+        assert_eq!(segment, expected, "underlay {underlay}");
+    }
+    config.underlay = 2;
+    assert_eq!(one.endpoint.set_rules(second, config), Err(ControlError::InvalidConfig { field: "underlay" }));
+}

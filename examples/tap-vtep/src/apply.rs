@@ -32,10 +32,10 @@ impl Running {
     /// What can fail for reasons outside (a TAP that another program holds, a port that is taken) comes first; on such an
     /// error nothing has changed. Segments that stay keep their TAP, their learned rows and their counters.
     pub(crate) fn apply(&mut self, plan: Plan, netlink: &Netlink) -> Result<(), RunError> {
-        let underlay = &self.state.underlay;
-        if (plan.underlay.local, &plan.underlay.device, plan.super_frames)
-            != (underlay.local, &underlay.device, self.super_frames)
-        {
+        let underlays = &self.state.underlays;
+        let wanted = plan.underlays.iter().map(|planned| (planned.underlay.local, &planned.underlay.device));
+        let are_same = wanted.eq(underlays.iter().map(|underlay| (underlay.local, &underlay.device)));
+        if !are_same || plan.super_frames != self.super_frames {
             return Err(RunError::OtherUnderlay);
         }
         if plan.workers != self.options {
@@ -52,7 +52,7 @@ impl Running {
             .collect();
 
         let all: Vec<_> = planned.iter().map(|(_, new)| new.clone()).collect();
-        let sockets = self.sockets.for_segments(underlay, self.workers.len(), &all)?;
+        let sockets = self.sockets.for_segments(underlays, self.workers.len(), &all)?;
         let mut taps: BTreeMap<String, TapQueues> = BTreeMap::new();
         for (_, new) in planned.iter().filter(|(stays, _)| stays.is_none()) {
             // One that a segment gives up is taken over with whatever hangs on it.
@@ -85,12 +85,8 @@ impl Running {
                 self.workers[receiver.worker].send(Command::RemoveReceiver(Arc::clone(receiver)));
             }
         }
-        for receiver in &sockets.receivers {
-            if !self.sockets.receivers.iter().any(|other| Arc::ptr_eq(other, receiver)) {
-                self.workers[receiver.worker].send(Command::AddReceiver(Arc::clone(receiver)));
-            }
-        }
-        self.sockets = sockets;
+        let before = std::mem::replace(&mut self.sockets, sockets);
+        self.sockets.take_zero_checksums(underlays, &all)?;
 
         let mut segments = Vec::with_capacity(planned.len());
         for (stays, new) in planned {
@@ -107,6 +103,12 @@ impl Running {
             }
         }
         self.state.set_segments(segments);
+        // Last, so that what has come meanwhile finds its segment with all its remotes.
+        for receiver in &self.sockets.receivers {
+            if !before.receivers.iter().any(|other| Arc::ptr_eq(other, receiver)) {
+                self.workers[receiver.worker].send(Command::AddReceiver(Arc::clone(receiver)));
+            }
+        }
         Ok(())
     }
 
@@ -150,7 +152,8 @@ impl Running {
 /// Whether a segment can stay as it is on the wire and on its TAP, whatever else of it changes.
 fn is_same(old: &PlannedSegment, new: &PlannedSegment) -> bool {
     let (before, after) = (&old.options.rules, &new.options.rules);
-    (before.encapsulation, before.vni, before.port) == (after.encapsulation, after.vni, after.port)
+    (before.encapsulation, before.vni, before.port, before.underlay)
+        == (after.encapsulation, after.vni, after.port, after.underlay)
         && old.options.tap == new.options.tap
         && old.send_options() == new.send_options()
 }

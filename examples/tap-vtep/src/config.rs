@@ -23,6 +23,7 @@ use vtep::{Encapsulation, SegmentConfig};
 
 use self::segment::SegmentTable;
 pub(crate) use self::values::Local;
+use self::values::Locals;
 use crate::{cli::RunOptions, worker::WorkerOptions};
 
 /// Every IPv4 host must take packets of 576 bytes (RFC 791 §3.1); less is a slip of the pen.
@@ -31,6 +32,8 @@ pub(crate) const MIN_MTU: u16 = 576;
 pub(crate) const MAX_MTU: u16 = 65_535 - 40 - 8 - 8 - 14 - 4;
 /// Linux's `IFNAMSIZ` less the final zero.
 const MAX_INTERFACE_NAME: usize = 15;
+/// The most addresses of the underlay: each takes sockets of its own.
+const MAX_LOCALS: usize = 16;
 /// The most workers: a TAP has up to 256 queues, and no machine gains by so many.
 const MAX_WORKERS: usize = 64;
 
@@ -50,8 +53,8 @@ pub(crate) enum SuperFrames {
 /// The whole configuration, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
-    /// Source address of the tunnels; `None`: the default route's.
-    pub(crate) local: Option<IpAddr>,
+    /// Source addresses of the tunnels; none: the default route's.
+    pub(crate) locals: Vec<IpAddr>,
     /// The interface to bind to.
     pub(crate) device: Option<String>,
     pub(crate) super_frames: SuperFrames,
@@ -66,6 +69,8 @@ pub(crate) struct Config {
 pub(crate) struct SegmentOptions {
     pub(crate) name: String,
     pub(crate) tap: String,
+    /// One of the underlay's addresses; `None`: the default route's.
+    pub(crate) local: Option<IpAddr>,
     /// `None`: the underlay's less the overhead.
     pub(crate) mtu: Option<u16>,
     pub(crate) addresses: Vec<IpNet>,
@@ -79,14 +84,17 @@ pub(crate) struct SegmentOptions {
     pub(crate) rules: SegmentConfig,
 }
 
+impl SegmentOptions {
+    /// The remotes that it names.
+    fn remotes(&self) -> impl Iterator<Item = &IpAddr> {
+        self.flood.iter().chain(self.forwards.iter().map(|(_, remote)| remote))
+    }
+}
+
 impl Config {
     /// The family that the remotes ask for, where the configuration says so: `Some(true)` is IPv6.
-    pub(crate) fn underlay_is_ipv6(&self) -> Option<bool> {
-        let remotes = |segment: &SegmentOptions| {
-            let mut addresses = segment.flood.iter().chain(segment.forwards.iter().map(|(_, remote)| remote));
-            addresses.next().map(IpAddr::is_ipv6)
-        };
-        self.local.as_ref().map(IpAddr::is_ipv6).or_else(|| self.segments.iter().find_map(remotes))
+    pub(crate) fn remotes_are_ipv6(&self) -> Option<bool> {
+        self.segments.iter().find_map(|segment| segment.remotes().next()).map(IpAddr::is_ipv6)
     }
 
     /// Reads and checks a file.
@@ -138,7 +146,7 @@ impl Config {
         let vni = options.vni.ok_or_else(|| missing("vni"))?;
         let local = options.local.ok_or_else(|| missing("local"))?;
         let file = File {
-            underlay: Underlay { local: unplaced(local), device: None, super_frames: SuperFrames::default() },
+            underlay: Underlay { local: unplaced(local.into()), device: None, super_frames: SuperFrames::default() },
             workers: Workers::default(),
             metrics: None,
             registry: None,
@@ -226,7 +234,7 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Underlay {
-    local: Spanned<Local>,
+    local: Spanned<Locals>,
     device: Option<Spanned<String>>,
     #[serde(default)]
     super_frames: SuperFrames,
@@ -269,14 +277,7 @@ impl File {
             return Err(Problem::at(section, "registry", "is not supported yet"));
         }
         let metrics = self.metrics.as_ref().map(Metrics::check).transpose()?;
-        let local = match *self.underlay.local.get_ref() {
-            Local::Auto => None,
-            Local::Address(address) if address.is_unspecified() || address.is_multicast() => {
-                let reason = format!("{address} is not the address of one host");
-                return Err(Problem::at(&self.underlay.local, "underlay.local", reason));
-            }
-            Local::Address(address) => Some(address),
-        };
+        let locals = check_locals(&self.underlay.local)?;
         if let Some(device) = &self.underlay.device {
             check_interface_name(device, "underlay.device")?;
         }
@@ -286,23 +287,48 @@ impl File {
         if self.segment.is_empty() {
             return Err(Problem { span: None, key: "segment".into(), reason: "there is no [[segment]]".into() });
         }
-        let mut family = Family { is_ipv6: local.as_ref().map(IpAddr::is_ipv6) };
+        let mut family = Family::of(&locals);
         let mut taken = Taken::default();
         let mut segments = Vec::with_capacity(self.segment.len());
         for (index, table) in self.segment.into_iter().enumerate() {
-            segments.push(table.check(&format!("segment[{index}]"), &mut family, &mut taken)?);
+            segments.push(table.check(&format!("segment[{index}]"), &locals, &mut family, &mut taken)?);
         }
         let Underlay { device, super_frames, .. } = self.underlay;
-        Ok(Config { local, device: device.map(Spanned::into_inner), super_frames, workers, metrics, segments })
+        Ok(Config { locals, device: device.map(Spanned::into_inner), super_frames, workers, metrics, segments })
     }
 }
 
-/// The address family of the underlay, once something has said it.
+/// The addresses of the underlay, each once.
+fn check_locals(locals: &Spanned<Locals>) -> Result<Vec<IpAddr>, Problem> {
+    let problem = |reason| Problem::at(locals, "underlay.local", reason);
+    let Locals(addresses) = locals.get_ref();
+    for (index, address) in addresses.iter().enumerate() {
+        if address.is_unspecified() || address.is_multicast() {
+            return Err(problem(format!("{address} is not the address of one host")));
+        }
+        if addresses[..index].contains(address) {
+            return Err(problem(format!("{address} is in the list already")));
+        }
+    }
+    if addresses.len() > MAX_LOCALS {
+        return Err(problem(format!("has {} addresses, and {MAX_LOCALS} is the most", addresses.len())));
+    }
+    Ok(addresses.clone())
+}
+
+/// The address family of the underlay, or of a segment where the underlay has both, once something has said it.
+#[derive(Clone, Copy)]
 struct Family {
     is_ipv6: Option<bool>,
 }
 
 impl Family {
+    /// What these addresses say: nothing where there are none, or both families.
+    fn of(locals: &[IpAddr]) -> Self {
+        let is_ipv6 = locals.first().map(IpAddr::is_ipv6);
+        Self { is_ipv6: is_ipv6.filter(|is_ipv6| locals.iter().all(|local| local.is_ipv6() == *is_ipv6)) }
+    }
+
     fn check(&mut self, address: &Spanned<IpAddr>, key: &str) -> Result<IpAddr, Problem> {
         let value = *address.get_ref();
         let is_ipv6 = *self.is_ipv6.get_or_insert(value.is_ipv6());
@@ -326,9 +352,13 @@ impl Family {
 struct Taken {
     names: BTreeSet<String>,
     taps: BTreeMap<String, String>,
-    vnis: BTreeMap<(Encapsulation, u16, Vni), String>,
-    /// UDP ports, each with the encapsulation that is spoken there.
-    ports: BTreeMap<u16, Encapsulation>,
+    vnis: BTreeMap<(Encapsulation, Option<IpAddr>, u16, Vni), String>,
+    /// UDP ports of addresses, each with the encapsulation that is spoken there.
+    ports: BTreeMap<(Option<IpAddr>, u16), Encapsulation>,
+    /// Who sends zero checksums over IPv6, by address and port.
+    zero_checksums: BTreeMap<(Option<IpAddr>, u16), String>,
+    /// Who takes datagrams from anybody over IPv6.
+    any_sources: BTreeMap<(Option<IpAddr>, u16), String>,
 }
 
 fn check_workers(count: usize) -> Result<(), String> {

@@ -28,7 +28,7 @@ pub(crate) fn of_frame(state: &State, segment: &Segment, frame: &[u8]) -> Result
                 Some(FloodReason::UnknownUnicast) => "unknown_unicast",
             }
             .into();
-            send_into(&mut answer, state, segment, &send, frame)?;
+            send_into(&mut answer, segment, &send, frame)?;
         }
         ExplainedFrame::Drop(reason) => {
             answer["verdict"] = "drop".into();
@@ -39,20 +39,14 @@ pub(crate) fn of_frame(state: &State, segment: &Segment, frame: &[u8]) -> Result
     Ok(answer)
 }
 
-fn send_into(
-    answer: &mut Value,
-    state: &State,
-    segment: &Segment,
-    send: &ExplainedSend,
-    frame: &[u8],
-) -> Result<(), String> {
+fn send_into(answer: &mut Value, segment: &Segment, send: &ExplainedSend, frame: &[u8]) -> Result<(), String> {
     let options = &segment.pool.options;
     let source_port = options.is_udp.then(|| segment.pool.port(segment.pool.choose(send.source_port)));
     answer["source_port"] = source_port.into();
     let mut destinations = Vec::with_capacity(send.destinations.len());
     for to in &send.destinations {
         let packet = OuterPacket {
-            source: state.underlay.local,
+            source: segment.plan.local,
             destination: to.address,
             ports: source_port.map(|source_port| (source_port, to.port)),
             traffic_class: send.traffic_class,
@@ -79,7 +73,7 @@ fn send_into(
 pub(crate) fn of_datagram(state: &State, socket_of: &Segment, remote: IpAddr, ecn: u8, datagram: &[u8]) -> Value {
     let rules = &socket_of.plan.options.rules;
     let mut received = Received::new(rules.encapsulation, remote);
-    (received.port, received.ecn) = (rules.port, Ecn::from_bits(ecn));
+    (received.port, received.underlay, received.ecn) = (rules.port, rules.underlay, Ecn::from_bits(ecn));
     let explained = state.endpoint.explain_from_underlay(datagram, received, state.now());
     let segments = state.segments();
     let segment = segments.iter().find(|segment| Some(segment.id) == explained.segment);

@@ -102,7 +102,13 @@ impl Inbound {
                 lane.dropped(None, 1, DropReason::Truncated);
                 continue;
             };
-            let received = Received { encapsulation, port: receiver.port, source: message.source, ecn: message.ecn };
+            let received = Received {
+                encapsulation,
+                port: receiver.port,
+                underlay: receiver.underlay,
+                source: message.source,
+                ecn: message.ecn,
+            };
             // Where the kernel is the peer over a veth, a guest's datagrams come as one that nobody has cut; the size that the
             // socket says is that of the inner ones then.
             let uncut = message.segment().and_then(|segment| {

@@ -166,7 +166,7 @@ fn encode_remotes(families: &mut Families<'_>, state: &State) -> fmt::Result {
     });
     let help = "When the last datagram came from a remote, since 1970; absent where none came";
     families.gauges("remote_last_heard_timestamp", help, Some(&Unit::Seconds), heard)?;
-    let mtu = remotes.iter().map(|remote| (label(remote.address), i64::from(state.underlay_mtu)));
+    let mtu = remotes.iter().map(|remote| (label(remote.address), i64::from(state.underlay_mtu(remote))));
     families.gauges("remote_mtu", "The largest packet on the way to a remote", Some(&Unit::Bytes), mtu)
 }
 

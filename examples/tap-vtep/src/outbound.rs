@@ -1,6 +1,11 @@
 //! From a TAP into tunnels: frames as they come, and super-frames that are cut on the way.
 
-use std::{net::IpAddr, ops::Range, sync::atomic::Ordering, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::Range,
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 use ether_wire::{Ipv4Header, UdpHeader};
 use offload::{SuperFrame, VirtioNetHeader};
@@ -13,7 +18,7 @@ use crate::{
     send::{Addressed, Outgoing, SendBatch, drop_reason},
     tap::{self, Tap, TapWriter},
     tunnel_gso::Outer,
-    underlay::{SenderPool, Underlay},
+    underlay::SenderPool,
 };
 
 /// Frames that are read before they are sent.
@@ -52,7 +57,6 @@ struct Read {
 pub(crate) struct Way<'a> {
     pub(crate) lane: &'a DataLane,
     pub(crate) segment: SegmentId,
-    pub(crate) underlay: &'a Underlay,
     pub(crate) pool: &'a SenderPool,
     pub(crate) now: Duration,
 }
@@ -231,14 +235,14 @@ fn send_whole(
     super_frame: &SuperFrame,
     frame: &[u8],
 ) -> Option<Result<RemoteId, Errno>> {
-    let tunnel = way.underlay.tunnel.as_ref().filter(|_| way.pool.options.is_udp)?;
+    let tunnel = way.pool.underlay.tunnel.as_ref().filter(|_| way.pool.options.is_udp)?;
     let &[Destination { remote, address: IpAddr::V4(destination), port }] = encapsulated.destinations() else {
         return None;
     };
     // Nobody would say that it does not fit.
     let header = encapsulated.header();
     let packet = Ipv4Header::LEN + UdpHeader::LEN + header.len() + super_frame.largest_frame();
-    if packet > way.underlay.mtu.load(Ordering::Relaxed) as usize {
+    if packet > way.pool.underlay.mtu.load(Ordering::Relaxed) as usize {
         return None;
     }
     let options = &way.pool.options;
@@ -260,8 +264,12 @@ fn addressed<'a>(
     way: Way<'a>,
 ) -> impl Iterator<Item = (RemoteId, Addressed)> + Clone + 'a {
     let socket = way.pool.choose(encapsulated.source_port());
+    let label = way.pool.flow_label(socket, encapsulated.flow());
     encapsulated.destinations().iter().map(move |to| {
-        let destination = way.underlay.socket_address(to.address, to.port);
+        let mut destination = way.pool.underlay.socket_address(to.address, to.port);
+        if let SocketAddr::V6(destination) = &mut destination {
+            destination.set_flowinfo(label.to_be());
+        }
         let (traffic_class, ttl) = (encapsulated.traffic_class, encapsulated.ttl);
         (to.remote, Addressed { destination, socket, traffic_class, ttl })
     })

@@ -3,10 +3,14 @@
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, atomic::AtomicU32},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use thiserror::Error;
+use vtep::Sources;
 
 use crate::{
     config::{Config, MAX_MTU, MIN_MTU, SegmentOptions, SuperFrames},
@@ -20,25 +24,62 @@ use crate::{
 pub(crate) struct Plan {
     pub(crate) workers: WorkerOptions,
     pub(crate) super_frames: SuperFrames,
-    pub(crate) underlay: Underlay,
-    /// The name of the underlay's interface.
-    pub(crate) underlay_interface: String,
-    /// Its MTU.
-    pub(crate) underlay_mtu: u32,
+    pub(crate) underlays: Vec<PlannedUnderlay>,
     /// Where metrics can be had.
     pub(crate) metrics: Option<SocketAddr>,
     pub(crate) segments: Vec<PlannedSegment>,
+}
+
+/// One of our addresses, and where it is.
+#[derive(Debug)]
+pub(crate) struct PlannedUnderlay {
+    pub(crate) underlay: Underlay,
+    /// The name of its interface.
+    pub(crate) interface: String,
+}
+
+impl PlannedUnderlay {
+    fn new(number: usize, local: IpAddr, device: Option<&str>, netlink: &Netlink) -> Result<Self, PlanError> {
+        let link: Link = match device {
+            Some(device) => netlink.link(device)?.ok_or_else(|| PlanError::NoDevice(device.to_owned()))?,
+            None => netlink.link_of_address(local)?.ok_or(PlanError::NoInterface(local))?,
+        };
+        let underlay = Underlay {
+            number: number as u8,
+            local,
+            interface: Arc::new(AtomicU32::new(link.index)),
+            device: device.map(str::to_owned),
+            // What the kernel can do for datagrams is found out at start.
+            segments: false,
+            merges: false,
+            mtu: Arc::new(AtomicU32::new(link.mtu)),
+            tunnel: None,
+        };
+        Ok(Self { underlay, interface: link.name })
+    }
+
+    fn mtu(&self) -> u32 {
+        self.underlay.mtu.load(Ordering::Relaxed)
+    }
 }
 
 /// One segment of a [`Plan`]: `options.rules` is complete.
 #[derive(Clone, Debug)]
 pub(crate) struct PlannedSegment {
     pub(crate) options: SegmentOptions,
+    /// The address that its tunnels come from.
+    pub(crate) local: IpAddr,
     /// Whether there is an interface of the TAP's name already.
     pub(crate) tap_exists: bool,
 }
 
 impl PlannedSegment {
+    /// The underlay and the port where zero checksums over IPv6 come, where the segment sends such.
+    pub(crate) fn zero_checksum_port(&self) -> Option<(u8, u16)> {
+        let rules = &self.options.rules;
+        (!self.options.udp_checksum && self.local.is_ipv6()).then_some((rules.underlay, rules.port))
+    }
+
     pub(crate) fn send_options(&self) -> SendOptions {
         SendOptions {
             is_udp: self.options.rules.encapsulation.is_udp(),
@@ -47,6 +88,26 @@ impl PlannedSegment {
             source_ports: self.options.rules.source_ports.clone(),
         }
     }
+}
+
+/// Who sends zero checksums over IPv6 must know whom it takes them from (RFC 6936 §5), and a socket takes them for all segments
+/// of its port.
+fn check_zero_checksums(segments: &[PlannedSegment]) -> Result<(), PlanError> {
+    for segment in segments {
+        let Some(place) = segment.zero_checksum_port() else { continue };
+        let is_open = |other: &&PlannedSegment| {
+            let rules = &other.options.rules;
+            (rules.underlay, rules.port) == place && rules.sources == Sources::Any
+        };
+        if let Some(other) = segments.iter().find(is_open) {
+            return Err(PlanError::ZeroChecksum {
+                segment: segment.options.name.clone(),
+                port: place.1,
+                other: other.options.name.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Why a configuration cannot be carried out on this host.
@@ -64,78 +125,70 @@ pub(crate) enum PlanError {
     OtherFamily(IpAddr),
     #[error("segment {segment}: the underlay's MTU of {underlay_mtu} leaves {mtu} bytes, and {MIN_MTU} are needed")]
     SmallUnderlay { segment: String, underlay_mtu: u32, mtu: u32 },
-    #[error("segment {0}: udp_checksum = false over an IPv6 underlay (RFC 6936) is not supported yet")]
-    ZeroChecksum(String),
+    #[error(
+        "segment {segment}: udp_checksum = false over IPv6 (RFC 6936) takes sources = \"configured\" in all segments of port {port}; segment {other} takes any"
+    )]
+    ZeroChecksum { segment: String, port: u16, other: String },
 }
 
 impl Plan {
     pub(crate) fn new(config: Config, netlink: &Netlink) -> Result<Self, PlanError> {
-        let local = match config.local {
-            Some(local) => local,
-            None => netlink.default_route_source()?.ok_or(PlanError::NoDefaultRoute)?,
+        let locals = match &config.locals[..] {
+            [] => vec![netlink.default_route_source()?.ok_or(PlanError::NoDefaultRoute)?],
+            locals => locals.to_vec(),
         };
-        if config.underlay_is_ipv6().is_some_and(|is_ipv6| is_ipv6 != local.is_ipv6()) {
+        if let [local] = locals[..]
+            && config.remotes_are_ipv6().is_some_and(|is_ipv6| is_ipv6 != local.is_ipv6())
+        {
             return Err(PlanError::OtherFamily(local));
         }
-        let link: Link = match &config.device {
-            Some(device) => netlink.link(device)?.ok_or_else(|| PlanError::NoDevice(device.clone()))?,
-            None => netlink.link_of_address(local)?.ok_or(PlanError::NoInterface(local))?,
-        };
+        let underlays = locals.iter().enumerate();
+        let underlays = underlays
+            .map(|(number, local)| PlannedUnderlay::new(number, *local, config.device.as_deref(), netlink))
+            .collect::<Result<Vec<_>, _>>()?;
         let mut segments = Vec::with_capacity(config.segments.len());
         for mut options in config.segments {
+            let of_segment = |planned: &&PlannedUnderlay| options.local == Some(planned.underlay.local);
+            let planned = underlays.iter().find(of_segment).unwrap_or(&underlays[0]);
+            let (local, underlay_mtu) = (planned.underlay.local, planned.mtu());
             // Members of a mesh may share one list: each passes over itself.
-            options.flood.retain(|remote| *remote != local);
-            options.forwards.retain(|(_, remote)| *remote != local);
+            options.flood.retain(|remote| !locals.contains(remote));
+            options.forwards.retain(|(_, remote)| !locals.contains(remote));
             let rules = &mut options.rules;
+            rules.underlay = planned.underlay.number;
             rules.underlay_is_ipv6 = local.is_ipv6();
-            if local.is_ipv6() && !options.udp_checksum {
-                return Err(PlanError::ZeroChecksum(options.name));
-            }
-            let fitting = link.mtu.saturating_sub(rules.mtu_overhead().into());
+            let fitting = underlay_mtu.saturating_sub(rules.mtu_overhead().into());
             rules.mtu = match options.mtu {
                 Some(mtu) => mtu,
                 None if fitting < MIN_MTU.into() => {
-                    return Err(PlanError::SmallUnderlay {
-                        segment: options.name,
-                        underlay_mtu: link.mtu,
-                        mtu: fitting,
-                    });
+                    return Err(PlanError::SmallUnderlay { segment: options.name, underlay_mtu, mtu: fitting });
                 }
                 None => fitting.min(MAX_MTU.into()) as u16,
             };
             let tap_exists = netlink.link(&options.tap)?.is_some();
-            segments.push(PlannedSegment { options, tap_exists });
+            segments.push(PlannedSegment { options, local, tap_exists });
         }
-        let interface = Arc::new(AtomicU32::new(link.index));
-        // What the kernel can do for datagrams is found out at start.
-        let mtu = Arc::new(AtomicU32::new(link.mtu));
-        let device = config.device;
-        let underlay = Underlay { local, interface, device, mtu, segments: false, merges: false, tunnel: None };
-        Ok(Self {
-            workers: config.workers,
-            super_frames: config.super_frames,
-            underlay,
-            underlay_interface: link.name,
-            underlay_mtu: link.mtu,
-            metrics: config.metrics,
-            segments,
-        })
+        check_zero_checksums(&segments)?;
+        let Config { workers, super_frames, metrics, .. } = config;
+        Ok(Self { workers, super_frames, underlays, metrics, segments })
     }
 }
 
 /// What `tap-vtep check` prints.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Underlay { local, device, .. } = &self.underlay;
-        write!(f, "underlay: from {local}, MTU {}", self.underlay_mtu)?;
-        match device {
-            Some(device) => writeln!(f, ", bound to {device}")?,
-            None => writeln!(f)?,
+        for planned in &self.underlays {
+            let Underlay { local, device, .. } = &planned.underlay;
+            write!(f, "underlay: from {local}, MTU {}", planned.mtu())?;
+            match device {
+                Some(device) => writeln!(f, ", bound to {device}")?,
+                None => writeln!(f)?,
+            }
         }
         if let Some(listen) = self.metrics {
             writeln!(f, "metrics: http://{listen}/metrics, health: http://{listen}/healthz")?;
         }
-        for PlannedSegment { options, tap_exists } in &self.segments {
+        for PlannedSegment { options, local, tap_exists } in &self.segments {
             let rules = &options.rules;
             let what = if *tap_exists { "attached to" } else { "made" };
             write!(f, "segment {}: {}", options.name, rules.encapsulation)?;
@@ -152,6 +205,9 @@ impl fmt::Display for Plan {
                 write!(f, ", address {address}")?;
             }
             writeln!(f)?;
+            if self.underlays.len() > 1 {
+                writeln!(f, "  from {local}")?;
+            }
             let list = |addresses: &[IpAddr]| {
                 let words: Vec<_> = addresses.iter().map(ToString::to_string).collect();
                 if words.is_empty() { "nobody".to_owned() } else { words.join(", ") }

@@ -30,7 +30,7 @@ use crate::{
     interface_watch::{Change, InterfaceWatch},
     metrics,
     netlink::Netlink,
-    plan::{Plan, PlanError},
+    plan::{Plan, PlanError, PlannedUnderlay},
     privileges,
     self_test::{Reason, udp_offloads},
     service_manager::ServiceManager,
@@ -38,6 +38,7 @@ use crate::{
     state::{Segment, State},
     tap::TapQueues,
     tunnel_gso::{Forwarded, TunnelGso},
+    underlay::Underlay,
     worker::{Command, Event, Remote, Work, Worker, WorkerOptions},
 };
 
@@ -172,9 +173,15 @@ impl Signals {
 /// The helper TAP for super-frames, where that is how they go out; else why not, where it could have been.
 fn open_tunnel(plan: &Plan, netlink: &Netlink) -> Result<(Option<Arc<TunnelGso>>, Option<String>), RunError> {
     let is_forced = plan.super_frames == SuperFrames::TunnelGso;
+    // One helper TAP serves one address.
+    let Some(planned) =
+        plan.underlays.iter().find(|planned| planned.underlay.local.is_ipv4()).or(plan.underlays.first())
+    else {
+        return Ok((None, None));
+    };
     // Routes decide which way a forwarded packet takes, whatever sockets are bound to.
-    let is_bound = plan.underlay.device.is_some();
-    let suits = || !is_bound && TunnelGso::suits(&plan.underlay_interface).unwrap_or(false);
+    let is_bound = planned.underlay.device.is_some();
+    let suits = || !is_bound && TunnelGso::suits(&planned.interface).unwrap_or(false);
     if plan.super_frames == SuperFrames::Socket || (!is_forced && !suits()) {
         return Ok((None, None));
     }
@@ -182,7 +189,7 @@ fn open_tunnel(plan: &Plan, netlink: &Netlink) -> Result<(Option<Arc<TunnelGso>>
         if is_bound {
             return Err("underlay.device is set, and routes decide which way a forwarded packet takes".to_owned());
         }
-        let tunnel = TunnelGso::open(netlink, plan.underlay.local).map_err(|error| error.to_string())?;
+        let tunnel = TunnelGso::open(netlink, planned.underlay.local).map_err(|error| error.to_string())?;
         tunnel.trial(netlink).map_err(|error| error.to_string())?;
         Ok(tunnel)
     };
@@ -191,6 +198,24 @@ fn open_tunnel(plan: &Plan, netlink: &Netlink) -> Result<(Option<Arc<TunnelGso>>
         Err(reason) if is_forced => Err(RunError::TunnelGso(reason)),
         Err(reason) => Ok((None, Some(reason))),
     }
+}
+
+/// The underlays with what the kernel can do for them, and why not all, if so.
+fn equip(plan: &Plan, tunnel: Option<&Arc<TunnelGso>>) -> (Box<[Underlay]>, Option<Reason>) {
+    let mut no_offloads = None;
+    // Both families have code of their own in the kernel.
+    let mut tried: [Option<(bool, bool)>; 2] = [None; 2];
+    let mut underlays: Box<[_]> = plan.underlays.iter().map(|planned| planned.underlay.clone()).collect();
+    for underlay in &mut underlays {
+        let tried = &mut tried[usize::from(underlay.local.is_ipv6())];
+        (underlay.segments, underlay.merges) = *tried.get_or_insert_with(|| {
+            let offloads = udp_offloads(underlay.local);
+            no_offloads = no_offloads.take().or(offloads.reason);
+            (offloads.segment, offloads.receive)
+        });
+        underlay.tunnel = tunnel.filter(|tunnel| underlay.local == tunnel.local()).cloned();
+    }
+    (underlays, no_offloads)
 }
 
 /// Why [`Running::serve`] came back.
@@ -210,6 +235,8 @@ pub(crate) struct Running {
     pub(crate) workers: Vec<Remote>,
     pub(crate) options: WorkerOptions,
     pub(crate) super_frames: SuperFrames,
+    /// Sends super-frames whole, where that is the way.
+    tunnel: Option<Arc<TunnelGso>>,
     /// Why super-frames do not leave whole, where they could have.
     no_tunnel: Option<String>,
     /// Why datagrams are sent or received one by one, if they are.
@@ -220,7 +247,8 @@ pub(crate) struct Running {
     refused: Option<String>,
     threads: Vec<JoinHandle<()>>,
     events: UnboundedReceiver<Event>,
-    watch: InterfaceWatch,
+    /// One for the interface of each underlay.
+    watches: Vec<InterfaceWatch>,
     forwarded: Forwarded,
 }
 
@@ -231,11 +259,8 @@ impl Running {
         let mut secret = [0; 16];
         getrandom::fill(&mut secret).map_err(io::Error::other)?;
         let options = plan.workers;
-        let mut underlay = plan.underlay.clone();
-        let offloads = udp_offloads(underlay.local);
-        (underlay.segments, underlay.merges) = (offloads.segment, offloads.receive);
         let (tunnel, no_tunnel) = open_tunnel(plan, netlink)?;
-        underlay.tunnel = tunnel;
+        let (underlays, no_offloads) = equip(plan, tunnel.as_ref());
         let mut endpoint_options = EndpointOptions::new(secret);
         endpoint_options.lanes = options.count;
         let endpoint = Endpoint::new(endpoint_options);
@@ -243,8 +268,8 @@ impl Running {
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
         for index in 0..options.count {
             let lane = endpoint.lane().ok_or_else(|| io::Error::other("no data lane is free"))?;
-            let (underlay, events) = (underlay.clone(), sender.clone());
-            let worker = Worker::new(Work { lane, underlay, origin, events, options }).map_err(io::Error::from)?;
+            let events = sender.clone();
+            let worker = Worker::new(Work { lane, origin, events, options }).map_err(io::Error::from)?;
             workers.push(worker.remote());
             let run = move || {
                 // The main thread keeps its own until segments are made, and says when it cannot give them up.
@@ -253,10 +278,11 @@ impl Running {
             };
             threads.push(thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
         }
-        let watch = InterfaceWatch::new(plan.underlay_interface.clone())?;
+        let watch = |planned: &PlannedUnderlay| InterfaceWatch::new(planned.interface.clone());
+        let watches = plan.underlays.iter().map(watch).collect::<io::Result<_>>()?;
         let pulses = workers.iter().map(|worker: &Remote| Arc::clone(&worker.pulse)).collect();
         Ok(Self {
-            state: Arc::new(State::new(endpoint, underlay, plan.underlay_mtu, pulses, origin)),
+            state: Arc::new(State::new(endpoint, underlays, pulses, origin)),
             taps: BTreeMap::new(),
             away: BTreeMap::new(),
             sockets: Sockets::default(),
@@ -264,13 +290,14 @@ impl Running {
             options,
             super_frames: plan.super_frames,
             no_tunnel,
-            no_offloads: offloads.reason,
+            tunnel,
+            no_offloads,
             metrics: metrics::Server::default(),
             manager: ServiceManager::from_environment(),
             refused: None,
             threads,
             events,
-            watch,
+            watches,
             forwarded: Forwarded::default(),
         })
     }
@@ -292,7 +319,7 @@ impl Running {
                 _ = tick.tick() => {
                     self.state.endpoint.handle_timeout(self.state.now());
                     self.follow_macs();
-                    self.follow_underlay();
+                    self.follow_underlays();
                     self.follow_tunnel().await;
                     self.bring_back_taps().await?;
                     self.examine();
@@ -326,8 +353,11 @@ impl Running {
         let stuck = (0..self.workers.len()).filter(is_stuck).collect();
         let taps = self.away.keys().filter_map(|id| self.segment(*id));
         let taps = taps.map(|segment| format!("segment {}: TAP {}", segment.name(), segment.plan.options.tap));
-        let underlay = (!self.watch.is_there()).then(|| format!("the underlay's interface {}", self.watch.name));
-        let health = Health { stuck, missing: taps.chain(underlay).collect() };
+        // Several addresses may be on one interface.
+        let mut underlays: Vec<_> = self.watches.iter().filter(|watch| !watch.is_there()).collect();
+        underlays.dedup_by(|one, other| one.name == other.name);
+        let underlays = underlays.iter().map(|watch| format!("the underlay's interface {}", watch.name));
+        let health = Health { stuck, missing: taps.chain(underlays).collect() };
         if health.stuck.is_empty() {
             self.manager.alive();
         }
@@ -365,7 +395,7 @@ impl Running {
 
     fn say_ready(&mut self) {
         self.say_segments();
-        if let Some(tunnel) = &self.state.underlay.tunnel {
+        if let Some(tunnel) = &self.tunnel {
             info!(device = tunnel.device(), "super-frames leave whole, by tunnel GSO");
         } else if let Some(reason) = &self.no_tunnel {
             info!("super-frames leave by sockets: {reason}");
@@ -400,7 +430,7 @@ impl Running {
                 mtu = options.rules.mtu,
                 "{} segment from {}",
                 options.rules.encapsulation,
-                self.state.underlay.local,
+                plan.local,
             );
         }
     }
@@ -433,7 +463,7 @@ impl Running {
         for (id, since) in self.away.clone() {
             let Some(segment) = self.segment(id) else { continue };
             let options = segment.plan.options.clone();
-            if self.watch.index_of(&options.tap).is_some() {
+            if self.watches.iter().any(|watch| watch.index_of(&options.tap).is_some()) {
                 let (plan, workers) = (segment.plan.clone(), self.workers.len());
                 let opened = spawn_blocking(move || -> Result<TapQueues, TapProblem> {
                     open_tap(&plan, workers, &Netlink::open()?)
@@ -472,7 +502,7 @@ impl Running {
 
     /// Has the host forward super-frames again where somebody has changed that.
     async fn follow_tunnel(&mut self) {
-        let Some(tunnel) = self.state.underlay.tunnel.clone().filter(|tunnel| tunnel.is_open()) else { return };
+        let Some(tunnel) = self.tunnel.clone().filter(|tunnel| tunnel.is_open()) else { return };
         if tunnel.is_forwarding() {
             if self.forwarded.is_nothing(&tunnel) {
                 warn!(
@@ -494,25 +524,27 @@ impl Running {
         }
     }
 
-    /// Binds to the underlay's interface again when it has been made anew.
-    fn follow_underlay(&mut self) {
-        if let Some(mtu) = self.watch.mtu() {
-            self.state.underlay.mtu.store(mtu, Ordering::Relaxed);
-        }
-        match self.watch.look() {
-            Some(Change::Gone) => warn!(interface = self.watch.name, "the underlay's interface is gone"),
-            Some(Change::New(index)) => {
-                self.state.underlay.interface.store(index, Ordering::Relaxed);
-                match self.sockets.rebind(&self.state.underlay) {
-                    Ok(()) => info!(interface = self.watch.name, "the underlay's interface is back"),
-                    Err(error) => {
-                        // Its address is not there yet, say: again at the next look.
-                        self.watch.forget();
-                        warn!(interface = self.watch.name, %error, "cannot use the underlay's interface yet");
+    /// Binds to the underlays' interfaces again when they have been made anew.
+    fn follow_underlays(&mut self) {
+        for (underlay, watch) in self.state.underlays.iter().zip(&mut self.watches) {
+            if let Some(mtu) = watch.mtu() {
+                underlay.mtu.store(mtu, Ordering::Relaxed);
+            }
+            match watch.look() {
+                Some(Change::Gone) => warn!(interface = watch.name, "the underlay's interface is gone"),
+                Some(Change::New(index)) => {
+                    underlay.interface.store(index, Ordering::Relaxed);
+                    match self.sockets.rebind(underlay) {
+                        Ok(()) => info!(interface = watch.name, "the underlay's interface is back"),
+                        Err(error) => {
+                            // Its address is not there yet, say: again at the next look.
+                            watch.forget();
+                            warn!(interface = watch.name, %error, "cannot use the underlay's interface yet");
+                        }
                     }
                 }
+                None => {}
             }
-            None => {}
         }
     }
 

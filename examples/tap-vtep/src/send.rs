@@ -16,9 +16,10 @@ use rustix::{
     io::Errno,
 };
 use socket2::Socket;
+use tracing::warn;
 use vtep::{DropReason, RemoteId};
 
-use crate::underlay::{DEFAULT_TTL, SenderPool};
+use crate::underlay::{DEFAULT_TTL, SenderPool, stop_flow_labels};
 
 /// Datagrams that one batch holds; a frame for more remotes takes several.
 const CAPACITY: usize = 256;
@@ -445,7 +446,13 @@ impl Sender for System<'_> {
                 libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
             )
         };
-        usize::try_from(count).map_err(|_| crate::receive::last_error())
+        let sent = usize::try_from(count).map_err(|_| crate::receive::last_error());
+        if sent == Err(Errno::INVAL) && stop_flow_labels(self.0) {
+            warn!(
+                "some program holds an IPv6 flow label for itself alone: the kernel labels what a socket sends from now on"
+            );
+        }
+        sent
     }
 
     fn wait(&mut self) -> bool {

@@ -11,8 +11,8 @@ use crate::{
     underlay::{Receiver, SenderPool, Underlay},
 };
 
-/// All sockets on the underlay: one that receives for each port, one for each group and port, and a pool for each kind of
-/// sending.
+/// All sockets on the underlays: of each, one that receives for each port, one for each group and port, and a pool for each
+/// kind of sending.
 #[derive(Clone, Default)]
 pub(crate) struct Sockets {
     pools: Vec<Arc<SenderPool>>,
@@ -23,18 +23,21 @@ impl Sockets {
     /// What these segments need: of the sockets that there are those, and new ones for the rest.
     pub(crate) fn for_segments(
         &self,
-        underlay: &Underlay,
+        underlays: &[Underlay],
         workers: usize,
         segments: &[PlannedSegment],
     ) -> Result<Self, RunError> {
         let mut sockets = Self::default();
         for segment in segments {
             let options = &segment.options;
+            let number = options.rules.underlay;
+            let underlay = &underlays[usize::from(number)];
             let (encapsulation, port) = (options.rules.encapsulation, options.rules.port);
             let groups = options.flood.iter().filter(|address| address.is_multicast()).map(|group| Some(*group));
             for group in std::iter::once(None).chain(groups) {
                 let is_it = |receiver: &&Arc<Receiver>| {
-                    (receiver.encapsulation, receiver.port, receiver.group) == (encapsulation, port, group)
+                    (receiver.underlay, receiver.encapsulation, receiver.port, receiver.group)
+                        == (number, encapsulation, port, group)
                 };
                 if sockets.receivers.iter().any(|receiver| is_it(&receiver)) {
                     continue;
@@ -47,14 +50,13 @@ impl Sockets {
                     sockets.receivers.extend(opened.into_iter().map(Arc::new));
                 }
             }
-            let wanted = segment.send_options();
             if sockets.pool_for(segment).is_some() {
                 continue;
             }
-            let pool = match self.pools.iter().find(|pool| pool.options == wanted) {
+            let pool = match self.pool_for(segment) {
                 Some(pool) => Arc::clone(pool),
                 None => Arc::new(
-                    SenderPool::open(underlay, wanted)
+                    SenderPool::open(underlay, segment.send_options())
                         .map_err(|error| RunError::Send { address: underlay.local, error })?,
                 ),
             };
@@ -66,15 +68,27 @@ impl Sockets {
     /// Who sends for a segment.
     pub(crate) fn pool_for(&self, segment: &PlannedSegment) -> Option<&Arc<SenderPool>> {
         let wanted = segment.send_options();
-        self.pools.iter().find(|pool| pool.options == wanted)
+        let number = segment.options.rules.underlay;
+        self.pools.iter().find(|pool| pool.underlay.number == number && pool.options == wanted)
     }
 
-    /// Binds all of them to the underlay's interface again, after it has been made anew.
+    /// Has each socket take zero checksums over IPv6 where a segment of its port sends them, and nowhere else (RFC 6936 §5).
+    pub(crate) fn take_zero_checksums(&self, underlays: &[Underlay], segments: &[PlannedSegment]) -> io::Result<()> {
+        for receiver in self.receivers.iter().filter(|receiver| receiver.encapsulation.is_udp()) {
+            let takes =
+                segments.iter().any(|segment| segment.zero_checksum_port() == Some((receiver.underlay, receiver.port)));
+            underlays[usize::from(receiver.underlay)].take_zero_checksums(&receiver.socket, takes)?;
+        }
+        Ok(())
+    }
+
+    /// Binds those of an underlay to its interface again, after it has been made anew.
     pub(crate) fn rebind(&self, underlay: &Underlay) -> io::Result<()> {
-        for socket in self.pools.iter().flat_map(|pool| &pool.sockets) {
+        let pools = self.pools.iter().filter(|pool| pool.underlay.number == underlay.number);
+        for socket in pools.flat_map(|pool| &pool.sockets) {
             underlay.rebind(socket)?;
         }
-        for receiver in &self.receivers {
+        for receiver in self.receivers.iter().filter(|receiver| receiver.underlay == underlay.number) {
             underlay.rebind(&receiver.socket)?;
             if let Some(group) = receiver.group {
                 underlay.join(&receiver.socket, group)?;
@@ -117,6 +131,7 @@ fn open_receivers(
             RunError::ListenGre { address, reason }
         }
     })?;
-    let receiver = |(worker, socket)| Receiver { socket, encapsulation, port, group, worker };
+    let underlay = underlay.number;
+    let receiver = |(worker, socket)| Receiver { socket, underlay, encapsulation, port, group, worker };
     Ok(sockets.into_iter().enumerate().map(receiver).collect())
 }

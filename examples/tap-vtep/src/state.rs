@@ -2,13 +2,14 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use serde_json::{Map, Value, json};
 use vtep::{
-    ControlError, Cursor, DropCounts, Endpoint, NeighborRow, NeighborState, RowState, SegmentId, SegmentStatistics,
+    ControlError, Cursor, DropCounts, Endpoint, NeighborRow, NeighborState, RemoteStatus, RowState, SegmentId,
+    SegmentStatistics,
 };
 
 use crate::{
@@ -23,8 +24,8 @@ use crate::{
 /// What the control thread shares with everybody who asks.
 pub(crate) struct State {
     pub(crate) endpoint: Endpoint,
-    pub(crate) underlay: Underlay,
-    pub(crate) underlay_mtu: u32,
+    /// By number.
+    pub(crate) underlays: Box<[Underlay]>,
     /// One for each worker.
     pub(crate) pulses: Vec<Arc<Pulse>>,
     /// As it was at the last look.
@@ -53,13 +54,12 @@ impl Segment {
 impl State {
     pub(crate) fn new(
         endpoint: Endpoint,
-        underlay: Underlay,
-        underlay_mtu: u32,
+        underlays: Box<[Underlay]>,
         pulses: Vec<Arc<Pulse>>,
         origin: Instant,
     ) -> Self {
         let (health, segments) = (RwLock::default(), RwLock::new(Arc::new([]) as Arc<[_]>));
-        Self { endpoint, underlay, underlay_mtu, pulses, health, segments, origin }
+        Self { endpoint, underlays, pulses, health, segments, origin }
     }
 
     /// Whether it can carry frames, as it was at the last look.
@@ -69,6 +69,14 @@ impl State {
 
     pub(crate) fn set_health(&self, health: Health) {
         *self.health.write().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+
+    /// The MTU of the underlay by which a remote is reached.
+    pub(crate) fn underlay_mtu(&self, remote: &RemoteStatus) -> u32 {
+        let segments = self.segments();
+        let segment = segments.iter().find(|segment| remote.segments.contains(&segment.id));
+        let number = segment.map_or(0, |segment| segment.plan.options.rules.underlay);
+        self.underlays.get(usize::from(number)).map_or(0, |underlay| underlay.mtu.load(Ordering::Relaxed))
     }
 
     /// The segments that are served now.
@@ -246,7 +254,7 @@ impl View<'_> {
             "port": rules.port,
             "tap": options.tap,
             "mtu": rules.mtu,
-            "local": self.state.underlay.local,
+            "local": segment.plan.local,
             "flood": self.state.endpoint.flood(segment.id),
             "learning": rules.learning,
             "entries": self.state.endpoint.entries(segment.id),
@@ -301,13 +309,13 @@ impl View<'_> {
     fn remotes(&self, only: Option<SegmentId>) -> Value {
         let remotes = self.state.endpoint.remotes(self.state.now()).into_iter();
         let remotes = remotes.filter(|remote| only.is_none_or(|only| remote.segments.contains(&only)));
-        let remote = |remote: vtep::RemoteStatus| {
+        let remote = |remote: RemoteStatus| {
             json!({
                 "address": remote.address,
                 "segments": remote.segments.iter().map(|id| self.name_of(*id)).collect::<Vec<_>>(),
                 "tx_packets": remote.tx_packets,
                 "rx_packets": remote.rx_packets,
-                "mtu": self.state.underlay_mtu,
+                "mtu": self.state.underlay_mtu(&remote),
                 "last_heard_s": remote.last_heard.map(|heard| heard.as_secs()),
             })
         };

@@ -150,6 +150,11 @@ impl TunnelGso {
         features::suits(device)
     }
 
+    /// The source address of the tunnels.
+    pub(crate) fn local(&self) -> Ipv4Addr {
+        self.local
+    }
+
     /// The name of the helper TAP.
     pub(crate) fn device(&self) -> &str {
         self.tap.name()

@@ -1,6 +1,7 @@
 //! The sockets on the underlay: those that receive, and the pool that sends.
 #![allow(unsafe_code)]
 
+mod flow_label;
 mod gre;
 
 use std::{
@@ -21,7 +22,10 @@ use vtep::Encapsulation;
 
 use crate::tunnel_gso::TunnelGso;
 
+use ether_wire::flow::FlowHash;
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+
+pub(crate) use self::flow_label::stop_flow_labels;
 
 /// Room for bursts. A TCP window or two of a fast peer; more only delays.
 const SOCKET_BUFFER: c_int = 4 << 20;
@@ -30,9 +34,11 @@ const SENDING_SOCKETS: u16 = 16;
 /// The TTL of datagrams that don't bring their own.
 pub(crate) const DEFAULT_TTL: u8 = 64;
 
-/// Where datagrams come from and go to.
+/// One of our addresses: where datagrams come from and go to.
 #[derive(Clone, Debug)]
 pub(crate) struct Underlay {
+    /// Its place in the list of them.
+    pub(crate) number: u8,
     /// The source address of the tunnels.
     pub(crate) local: IpAddr,
     /// The index of the interface that has it: groups are joined there. It changes when the interface is made anew.
@@ -160,6 +166,15 @@ impl Underlay {
         }
     }
 
+    /// Whether a UDP socket takes datagrams over IPv6 whose checksum is zero (RFC 6936).
+    pub(crate) fn take_zero_checksums(&self, socket: &Socket, takes: bool) -> io::Result<()> {
+        if self.local.is_ipv6() {
+            set(socket, libc::SOL_UDP, libc::UDP_NO_CHECK6_RX, c_int::from(takes))
+        } else {
+            Ok(())
+        }
+    }
+
     /// Has the kernel merge what a UDP socket receives, where it does it right.
     fn merge(&self, socket: &Socket) -> io::Result<()> {
         if self.merges { set(socket, libc::SOL_UDP, libc::UDP_GRO, 1_i32) } else { Ok(()) }
@@ -190,10 +205,14 @@ pub(crate) struct SendOptions {
 /// Sockets bound to ports across a range: a UDP socket cannot change its source port from datagram to datagram.
 #[derive(Debug)]
 pub(crate) struct SenderPool {
+    /// Where they send from.
+    pub(crate) underlay: Underlay,
     pub(crate) options: SendOptions,
     pub(crate) sockets: Vec<Socket>,
     /// The port of each.
     ports: Vec<u16>,
+    /// The IPv6 flow label of each; `None`: each flow has one of its own.
+    labels: Option<Vec<u32>>,
     /// Whether the kernel cuts messages into datagrams. It wants to make the checksums, too.
     segments: AtomicBool,
 }
@@ -234,7 +253,8 @@ impl SenderPool {
             Some(error) if sockets.is_empty() => Err(error),
             _ => {
                 let segments = AtomicBool::new(options.udp_checksum && underlay.segments);
-                Ok(Self { options, sockets, ports: ports_taken, segments })
+                let labels = Some(flow_label::of_sockets(sockets.len())?);
+                Ok(Self { underlay: underlay.clone(), options, sockets, ports: ports_taken, labels, segments })
             }
         }
     }
@@ -242,6 +262,14 @@ impl SenderPool {
     /// The source port of a socket.
     pub(crate) fn port(&self, socket: usize) -> u16 {
         self.ports[socket]
+    }
+
+    /// The flow label of what a socket sends of a flow over IPv6 (RFC 6438), 1 to 0xfffff.
+    ///
+    /// Flows that share a source port share a label, too: so their datagrams may share a message, and an IPv6 network spreads
+    /// them as well by the one as by the other. Raw sockets have no ports, and no messages of several.
+    pub(crate) fn flow_label(&self, socket: usize, flow: FlowHash) -> u32 {
+        self.labels.as_ref().map_or_else(|| flow.ipv6_flow_label(), |labels| labels[socket])
     }
 
     /// Whether a message may carry several datagrams.
@@ -272,6 +300,9 @@ fn sender(underlay: &Underlay, options: &SendOptions, port: u16) -> io::Result<S
     // Nobody answers to this port.
     deafen(&socket)?;
     send_options(underlay, &socket, options)?;
+    if underlay.local.is_ipv6() {
+        set(&socket, libc::SOL_UDP, libc::UDP_NO_CHECK6_TX, c_int::from(!options.udp_checksum))?;
+    }
     Ok(socket)
 }
 
@@ -298,6 +329,7 @@ fn send_options(underlay: &Underlay, socket: &Socket, options: &SendOptions) -> 
             set(socket, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, ttl)?;
             set(socket, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS, ttl)?;
             set(socket, libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_LOOP, 0)?;
+            set(socket, libc::IPPROTO_IPV6, libc::IPV6_FLOWINFO_SEND, 1)?;
         }
     }
     underlay.send_groups_here(socket)
@@ -320,6 +352,8 @@ pub(crate) fn set<T: Copy>(socket: &Socket, level: c_int, name: c_int, value: T)
 #[derive(Debug)]
 pub(crate) struct Receiver {
     pub(crate) socket: Socket,
+    /// The number of the underlay that it is on.
+    pub(crate) underlay: u8,
     pub(crate) encapsulation: Encapsulation,
     /// 0 for NVGRE.
     pub(crate) port: u16,

@@ -19,7 +19,7 @@ use crate::{
     inbound::{Destination, Inbound},
     outbound::{Outbound, TapGone, Way},
     tap::Tap,
-    underlay::{Receiver, SenderPool, Underlay},
+    underlay::{Receiver, SenderPool},
 };
 
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -97,7 +97,6 @@ pub(crate) struct WorkerOptions {
 /// What a worker serves.
 pub(crate) struct Work {
     pub(crate) lane: DataLane,
-    pub(crate) underlay: Underlay,
     /// Where `now` counts from.
     pub(crate) origin: Instant,
     pub(crate) events: UnboundedSender<Event>,
@@ -107,7 +106,6 @@ pub(crate) struct Work {
 /// One thread's whole state.
 pub(crate) struct Worker {
     lane: DataLane,
-    underlay: Underlay,
     /// By segment id.
     ports: Vec<Option<Port>>,
     /// A place is free again when its socket is served no more.
@@ -129,7 +127,6 @@ impl Worker {
         epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
         Ok(Self {
             lane: work.lane,
-            underlay: work.underlay,
             ports: Vec::new(),
             receivers: Vec::new(),
             origin: work.origin,
@@ -285,7 +282,7 @@ impl Worker {
         // It may have been removed since the wait.
         let Some(Some(Port { segment, tap: Some(tap), pool })) = self.ports.get(place) else { return };
         let segment = *segment;
-        let way = Way { lane: &self.lane, segment, underlay: &self.underlay, pool, now: self.origin.elapsed() };
+        let way = Way { lane: &self.lane, segment, pool, now: self.origin.elapsed() };
         if self.outbound.serve(tap, way, &mut self.complaints) == Err(TapGone) {
             self.tap_gone(segment);
         }

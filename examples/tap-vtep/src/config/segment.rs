@@ -1,5 +1,7 @@
 //! One `[[segment]]` of the configuration: read, and checked by itself and against those before it.
 
+mod place;
+
 use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU16, ops::RangeInclusive};
 
 use geneve_wire::{GeneveBuilder, GeneveHeader};
@@ -29,6 +31,7 @@ pub(super) struct SegmentTable {
     vni: Spanned<Vni>,
     port: Option<Spanned<NonZeroU16>>,
     tap: Option<Spanned<String>>,
+    local: Option<Spanned<IpAddr>>,
     mtu: Option<Spanned<u16>>,
     mac: Option<Spanned<MacAddr>>,
     #[serde(default)]
@@ -95,6 +98,7 @@ impl SegmentTable {
             vni: unplaced(vni),
             port: options.port.map(unplaced),
             tap: None,
+            local: None,
             mtu: options.mtu.map(unplaced),
             mac: None,
             addresses: options.address.clone(),
@@ -123,12 +127,19 @@ impl SegmentTable {
         }
     }
 
-    pub(super) fn check(self, path: &str, family: &mut Family, taken: &mut Taken) -> Result<SegmentOptions, Problem> {
+    /// `locals` are the underlay's addresses; none: it has one that is not known yet, of this family.
+    pub(super) fn check(
+        self,
+        path: &str,
+        locals: &[IpAddr],
+        family: &mut Family,
+        taken: &mut Taken,
+    ) -> Result<SegmentOptions, Problem> {
         let key = |name: &str| format!("{path}.{name}");
         let encapsulation = self.encapsulation(&key("encapsulation"))?;
         self.check_header(path, encapsulation)?;
         let port = self.port.as_ref().map_or(encapsulation.default_port(), |port| port.get_ref().get());
-        let (name, tap) = self.names(path, encapsulation, port, taken)?;
+        let (name, tap) = self.names(path, taken)?;
         let mtu = match &self.mtu {
             Some(mtu) if !(MIN_MTU..=MAX_MTU).contains(mtu.get_ref()) => {
                 return Err(Problem::at(mtu, key("mtu"), format!("must be from {MIN_MTU} to {MAX_MTU}")));
@@ -136,12 +147,23 @@ impl SegmentTable {
             mtu => mtu.as_ref().map(|mtu| *mtu.get_ref()),
         };
         let mac = self.mac.as_ref().map(|mac| unicast(mac, &key("mac"))).transpose()?;
-        let flood = self.flood(path, family)?;
-        let forwards = self.forwards(&key("fdb"), family)?;
+        let own_local = self.own_local(&key("local"), locals)?;
+        let mut own_family = own_local.map_or(*family, |local| Family { is_ipv6: Some(local.is_ipv6()) });
+        let flood = self.flood(path, &mut own_family)?;
+        let forwards = self.forwards(&key("fdb"), &mut own_family)?;
+        let fits = |local: &&IpAddr| own_family.is_ipv6.is_none_or(|is_ipv6| is_ipv6 == local.is_ipv6());
+        let local = own_local.or_else(|| locals.iter().find(fits).copied());
+        if locals.is_empty() {
+            // One address has one family for all.
+            *family = own_family;
+        }
+        self.take_place(path, encapsulation, (local, port), taken)?;
         let udp_checksum = self.udp_checksum.as_ref().is_none_or(|value| *value.get_ref());
-        if let Some(value) = self.udp_checksum.as_ref().filter(|_| !udp_checksum && family.is_ipv6 == Some(true)) {
-            let reason = "sending zero over an IPv6 underlay (RFC 6936) is not supported yet";
-            return Err(Problem::at(value, key("udp_checksum"), reason));
+        let has_group = flood.iter().any(IpAddr::is_multicast);
+        // Who is behind a group only its datagrams tell: with a group, sources are not known beforehand.
+        let sources = self.sources.unwrap_or(if has_group { Sources::Any } else { Sources::Configured });
+        if encapsulation.is_udp() && own_family.is_ipv6 == Some(true) {
+            self.check_zero_checksum(path, (local, port), udp_checksum, sources, taken)?;
         }
         let neighbors = self.neighbors(&key("neighbor"))?;
 
@@ -153,9 +175,7 @@ impl SegmentTable {
         rules.learning = self.learning.unwrap_or(rules.learning);
         rules.ageing = self.ageing.map_or(rules.ageing, |age| (!age.0.is_zero()).then_some(age.0));
         rules.max_entries = self.max_entries.unwrap_or(rules.max_entries);
-        // Who is behind a group only its datagrams tell: with a group, sources are not known beforehand.
-        let has_group = flood.iter().any(IpAddr::is_multicast);
-        rules.sources = self.sources.unwrap_or(if has_group { Sources::Any } else { Sources::Configured });
+        rules.sources = sources;
         rules.reserved_bits = self.reserved_bits.unwrap_or(rules.reserved_bits);
         rules.vlan = self.vlan.unwrap_or(rules.vlan);
         rules.suppress = self.suppress.unwrap_or(rules.suppress);
@@ -179,6 +199,7 @@ impl SegmentTable {
         Ok(SegmentOptions {
             name,
             tap,
+            local,
             mtu,
             addresses: self.addresses,
             flood,
@@ -249,14 +270,8 @@ impl SegmentTable {
         Ok(options)
     }
 
-    /// The names of segment and TAP; no two segments may share them, or a VNI on a port.
-    fn names(
-        &self,
-        path: &str,
-        encapsulation: Encapsulation,
-        port: u16,
-        taken: &mut Taken,
-    ) -> Result<(String, String), Problem> {
+    /// The names of segment and TAP; no two segments may share them.
+    fn names(&self, path: &str, taken: &mut Taken) -> Result<(String, String), Problem> {
         let key = |name: &str| format!("{path}.{name}");
         let name = self.name.get_ref().clone();
         if name.is_empty() || name.contains(|character: char| character.is_whitespace() || character.is_control()) {
@@ -269,27 +284,6 @@ impl SegmentTable {
         check_interface_name(tap, &key(tap_key))?;
         if let Some(other) = taken.taps.insert(tap.get_ref().clone(), name.clone()) {
             return Err(Problem::at(tap, key(tap_key), format!("segment \"{other}\" has this TAP")));
-        }
-        let vni = *self.vni.get_ref();
-        if let Some(other) = taken.vnis.insert((encapsulation, port, vni), name.clone()) {
-            let reason = if encapsulation.is_udp() {
-                format!("segment \"{other}\" has VNI {vni} on port {port}")
-            } else {
-                format!("segment \"{other}\" has VSID {vni}")
-            };
-            return Err(Problem::at(&self.vni, key("vni"), reason));
-        }
-        if encapsulation.is_udp() {
-            let there = *taken.ports.entry(port).or_insert(encapsulation);
-            if there != encapsulation {
-                let (place, name) = match (&self.port, &self.encapsulation) {
-                    (Some(port), _) => (port.span(), "port"),
-                    (None, Some(word)) => (word.span(), "encapsulation"),
-                    (None, None) => (self.vni.span(), "vni"),
-                };
-                let reason = format!("another segment speaks {there} on port {port}");
-                return Err(Problem::at(&Spanned::new(place, ()), key(name), reason));
-            }
         }
         Ok((name, tap.get_ref().clone()))
     }

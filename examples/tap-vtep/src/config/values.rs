@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
 use serde::{
     Deserialize,
-    de::{Deserializer, Error, Unexpected, Visitor},
+    de::{Deserializer, Error, SeqAccess, Unexpected, Visitor},
 };
 use vtep::EcnMode;
 
@@ -28,9 +28,45 @@ impl FromStr for Local {
     }
 }
 
-impl<'de> Deserialize<'de> for Local {
+/// The addresses that tunnels come from: one word as [`Local`] has it, or a list of addresses. Empty: the default route's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Locals(pub(super) Vec<IpAddr>);
+
+impl From<Local> for Locals {
+    fn from(local: Local) -> Self {
+        match local {
+            Local::Auto => Self(Vec::new()),
+            Local::Address(address) => Self(vec![address]),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Locals {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        struct WordOrList;
+
+        impl<'de> Visitor<'de> for WordOrList {
+            type Value = Locals;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an IP address, a list of them, or \"auto\"")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                text.parse().map(Local::into).map_err(E::custom)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut addresses = Vec::new();
+                while let Some(text) = list.next_element::<String>()? {
+                    let address = text.parse::<IpAddr>();
+                    addresses.push(address.map_err(|_| A::Error::custom(format!("\"{text}\" is not an IP address")))?);
+                }
+                if addresses.is_empty() { Err(A::Error::invalid_length(0, &self)) } else { Ok(Locals(addresses)) }
+            }
+        }
+
+        deserializer.deserialize_any(WordOrList)
     }
 }
 

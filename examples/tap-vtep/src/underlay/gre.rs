@@ -29,7 +29,14 @@ impl Underlay {
     pub(crate) fn gre_sender(&self, options: SendOptions) -> io::Result<SenderPool> {
         let socket = self.deaf_gre_socket(self.local)?;
         send_options(self, &socket, &options)?;
-        Ok(SenderPool { options, sockets: vec![socket], ports: vec![0], segments: AtomicBool::new(false) })
+        Ok(SenderPool {
+            underlay: self.clone(),
+            options,
+            sockets: vec![socket],
+            ports: vec![0],
+            labels: None,
+            segments: AtomicBool::new(false),
+        })
     }
 
     /// A raw socket that receives the NVGRE that is sent to our address.

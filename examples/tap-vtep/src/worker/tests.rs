@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use vtep::{DropReason, Encapsulation, Endpoint, EndpointOptions, SegmentConfig};
 
 use super::*;
-use crate::underlay::SendOptions;
+use crate::underlay::{SendOptions, Underlay};
 
 /// Counts what each thread allocates.
 struct Counting;
@@ -82,6 +82,7 @@ impl Bed {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let (tap, guest) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
         let underlay = Underlay {
+            number: 0,
             local: HERE.into(),
             interface: Arc::new(AtomicU32::new(1)),
             device: None,
@@ -92,11 +93,11 @@ impl Bed {
         };
         let options = SendOptions { is_udp: true, df: true, udp_checksum: true, source_ports: 49152..=65535 };
         let socket = underlay.receiver(port, false).unwrap();
-        let receiver = Receiver { socket, encapsulation: Encapsulation::Vxlan, port, group: None, worker: 0 };
+        let receiver =
+            Receiver { socket, underlay: 0, encapsulation: Encapsulation::Vxlan, port, group: None, worker: 0 };
         let (sender, events) = unbounded_channel();
         let mut worker = Worker::new(Work {
             lane: endpoint.lane().unwrap(),
-            underlay: underlay.clone(),
             origin: Instant::now(),
             events: sender,
             options: WorkerOptions { count: 1, busy_poll: Duration::ZERO },

@@ -229,7 +229,6 @@ fn options_that_are_wrong() {
         ("--port", "0"),
         ("--mtu", "575"),
         ("--address", "10.50.0.1/33"),
-        ("--encapsulation", "nvgre"),
         ("--encapsulation", "vlan"),
         ("--frobnicate", "1"),
     ];

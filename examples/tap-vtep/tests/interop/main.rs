@@ -3,6 +3,7 @@
 //!
 //! What a test needs and does not find fails it with one line that says how to get it. Nothing is skipped.
 
+mod addresses;
 mod anti_spoofing;
 mod bed;
 mod checksums;
@@ -13,9 +14,11 @@ mod datagrams;
 mod demo;
 mod devices;
 mod drops;
+mod ecn;
 mod explain;
 mod faults;
 mod flooding;
+mod flow_labels;
 mod frame_sizes;
 mod kernel_ping;
 mod learning;
@@ -32,5 +35,7 @@ mod socket_options;
 mod storm;
 mod suppression;
 mod transfers;
+mod tunnel;
 mod uncut;
 mod workers;
+mod zero_checksum;

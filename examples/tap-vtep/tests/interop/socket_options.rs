@@ -40,3 +40,12 @@ pub(crate) fn mark(socket: &UdpSocket, traffic_class: u8) {
         set(socket, libc::IPPROTO_IP, libc::IP_TOS, traffic_class.into());
     }
 }
+
+/// TTL or hop limit of what is sent, IPv4 or IPv6.
+pub(crate) fn set_hops(socket: &UdpSocket, hops: u8) {
+    if socket.local_addr().unwrap().is_ipv6() {
+        set(socket, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, hops.into());
+    } else {
+        set(socket, libc::IPPROTO_IP, libc::IP_TTL, hops.into());
+    }
+}

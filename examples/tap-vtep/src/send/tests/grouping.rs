@@ -80,6 +80,7 @@ impl<R: FnMut(&Message) -> Option<Errno>> Sender for &RefCell<Network<R>> {
 
 fn pool() -> SenderPool {
     let underlay = Underlay {
+        number: 0,
         local: Ipv4Addr::LOCALHOST.into(),
         interface: Arc::default(),
         device: None,

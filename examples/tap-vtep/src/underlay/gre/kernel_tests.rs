@@ -54,6 +54,7 @@ impl Bed {
     fn with_options(family: Family, options: SendOptions) -> Self {
         let hosts = Host::pair();
         let underlays = hosts.each_ref().map(|host| Underlay {
+            number: 0,
             local: host.address(family),
             interface: Arc::new(AtomicU32::new(host.namespace.device_index(Host::DEVICE).unwrap())),
             device: None,
