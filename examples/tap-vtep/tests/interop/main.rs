@@ -29,6 +29,7 @@ mod outer_header;
 mod own_peer;
 mod privileges;
 mod quick_start;
+mod reloads;
 mod segments;
 mod service_manager;
 mod socket_options;
