@@ -1,8 +1,10 @@
 //! System calls of a running process that fail on purpose.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{BufRead, BufReader},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
 };
@@ -16,7 +18,7 @@ use crate::{
     tool::require,
 };
 
-/// `strace` on all threads of a process, changing what a system call answers; let go when dropped.
+/// `strace` on threads of a process, changing what a system call answers; let go when dropped.
 #[derive(Debug)]
 pub struct Fault {
     strace: Background,
@@ -28,9 +30,27 @@ impl Fault {
     #[track_caller]
     #[must_use]
     pub fn inject(process: u32, call: &str, how: &str) -> Self {
+        Self::attach(&["-f", "-p", &process.to_string()], call, how)
+    }
+
+    /// The same for one thread of a process, by its name: others may make the same call for something else.
+    #[track_caller]
+    #[must_use]
+    pub fn inject_thread(process: u32, thread: &str, call: &str, how: &str) -> Self {
+        let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+        let is_it = |path: &PathBuf| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == thread);
+        let found = threads.map(|entry| entry.path()).find(is_it);
+        match found.as_deref().and_then(Path::file_name).and_then(OsStr::to_str) {
+            Some(id) => Self::attach(&["-p", id], call, how),
+            None => fail(format_args!("process {process} has no thread {thread}")),
+        }
+    }
+
+    #[track_caller]
+    fn attach(whom: &[&str], call: &str, how: &str) -> Self {
         let files = Scratch::new();
         let mut command = Command::new(require("strace"));
-        command.arg("-f").arg("-p").arg(process.to_string()).arg("-o").arg(files.path(TRACE));
+        command.args(whom).arg("-o").arg(files.path(TRACE));
         command.args(["-e", &format!("trace={call}"), "-e", &format!("inject={call}:{how}")]);
         command.stdin(Stdio::null()).stderr(Stdio::piped());
         let mut strace = Background::start(command);
@@ -40,7 +60,7 @@ impl Fault {
             lines.next().unwrap_or_default()
         });
         if !holds_within(PATIENCE, || attached.is_finished()) {
-            fail(format_args!("strace does not attach to process {process}"));
+            fail(format_args!("strace does not attach: {}", whom.join(" ")));
         }
         let said = attached.join().unwrap_or_default();
         if !said.contains("attached") {

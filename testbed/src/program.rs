@@ -69,9 +69,23 @@ impl TapVtep {
     #[track_caller]
     #[must_use]
     pub fn configured(program: &str, namespace: &Namespace, configuration: &str) -> Self {
+        Self::configured_with(program, namespace, configuration, [])
+    }
+
+    /// The same with more in its environment.
+    #[track_caller]
+    #[must_use]
+    pub fn configured_with<const N: usize>(
+        program: &str,
+        namespace: &Namespace,
+        configuration: &str,
+        environment: [(&str, PathBuf); N],
+    ) -> Self {
         let files = Scratch::new();
         let file = files.write(CONFIGURATION, configuration).display().to_string();
-        Self::start(program, namespace, files, &["--config", &file]).ready()
+        let mut command = Command::new(program);
+        command.envs(environment);
+        Self::launch(command, program, namespace, files, &["--config", &file]).ready()
     }
 
     /// The same as the user `nobody`, who has these capabilities and no others, ambient: `["net_admin"]`.

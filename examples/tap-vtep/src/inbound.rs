@@ -8,9 +8,9 @@ use tracing::warn;
 use vtep::{DataLane, DropReason, Received, SegmentId, UnderlayVerdict};
 
 use crate::{
-    complaints::Complaints,
+    complaints::{Complaints, Work},
     receive::ReceiveBatch,
-    tap::{Tap, TapWriter},
+    tap::{self, Tap, TapWriter},
     underlay::Receiver,
 };
 
@@ -62,9 +62,9 @@ impl Inbound {
                 Ok(()) => lane.delivered(to.segment, frames as u32, bytes),
                 Err(error) => {
                     lane.dropped(Some(to.segment), frames as u32, DropReason::Socket);
-                    if error == Errno::BADFD {
+                    if tap::is_gone(error) {
                         *gone = Some(to.segment);
-                    } else if to.tap.is_some() && complaints.is_new(error, now) {
+                    } else if to.tap.is_some() && complaints.is_new(Work::WriteTap, error, now) {
                         warn!(%error, "the TAP does not take frames; they are counted as drops (socket)");
                     }
                 }

@@ -14,7 +14,7 @@ use tracing::warn;
 use vtep::{Cut, DataLane, Destination, DropReason, Encapsulated, REPLY_LEN, RemoteId, SegmentId, TapVerdict};
 
 use crate::{
-    complaints::Complaints,
+    complaints::{Complaints, Work},
     send::{Addressed, Outgoing, SendBatch, drop_reason},
     tap::{self, Tap, TapWriter},
     tunnel_gso::Outer,
@@ -89,8 +89,15 @@ impl Outbound {
                 Ok(length) => length,
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => break,
-                Err(_) => {
+                Err(error) if tap::is_gone(error) => {
                     result = Err(TapGone);
+                    break;
+                }
+                // It says nothing about the next frame.
+                Err(error) => {
+                    if complaints.is_new(Work::ReadTap, error, way.now) {
+                        warn!(%error, "cannot read from the TAP; trying on");
+                    }
                     break;
                 }
             };
@@ -276,7 +283,7 @@ fn addressed<'a>(
 }
 
 fn complain(error: Errno, addressed: Option<&Addressed>, way: Way<'_>, complaints: &mut Complaints) {
-    if complaints.is_new(error, way.now) {
+    if complaints.is_new(Work::Send, error, way.now) {
         let remote = addressed.map(|addressed| addressed.destination.ip().to_string());
         warn!(%error, remote, "cannot send; such frames are counted as drops ({})", drop_reason(error));
     }

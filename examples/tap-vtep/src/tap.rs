@@ -20,6 +20,11 @@ pub(crate) const READ_MAX: usize = VirtioNetHeader::LEN + (1 << 16);
 /// The most pieces of a frame that is written: a virtio-net header, a header, and the payloads of a merged run.
 const PIECES: usize = 2 + 128;
 
+/// Whether an error of reading or writing says that the device was deleted. No other says that.
+pub(crate) fn is_gone(error: Errno) -> bool {
+    error == Errno::BADFD
+}
+
 /// A file that is one queue of a TAP device. Closing the last one removes the device, unless the device is persistent.
 ///
 /// Each frame has a virtio-net header before it, in either direction: what of its checksum and of its cutting to size is

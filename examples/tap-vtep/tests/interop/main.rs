@@ -35,6 +35,7 @@ mod service_manager;
 mod socket_options;
 mod storm;
 mod suppression;
+mod thousand_errors;
 mod transfers;
 mod tunnel;
 mod uncut;

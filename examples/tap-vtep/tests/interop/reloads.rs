@@ -9,8 +9,8 @@ use std::{
 
 use overlay_types::MacAddr;
 use testbed::{
-    Family, FrameSender, KernelVtep, KernelVtepOptions, Numbered, Sniffer, TapVtep, Underlay, guest_mac,
-    ping, vxlan, wait_until,
+    Family, FrameSender, KernelVtep, KernelVtepOptions, Numbered, Sniffer, TapVtep, Underlay, guest_mac, ping, vxlan,
+    wait_until,
 };
 
 use crate::bed::{
@@ -89,10 +89,8 @@ fn a_thousand_reloads_cost_no_packet_and_leave_nothing() {
     let [sent, received] = thread::scope(|scope| {
         let [out, back] = [out, back].map(|frames| (frames, &end));
         let [one, two] = senders;
-        let sending = [
-            scope.spawn(move || send_until(out.1, one, out.0)),
-            scope.spawn(move || send_until(back.1, two, back.0)),
-        ];
+        let sending =
+            [scope.spawn(move || send_until(out.1, one, out.0)), scope.spawn(move || send_until(back.1, two, back.0))];
         scope.spawn(|| {
             let frame = Numbered::new(MacAddr::BROADCAST, guest_mac(3), 3).frame(0);
             while !end.load(Ordering::Relaxed) {

@@ -1,0 +1,349 @@
+//! Each error of each system call of the worker, a thousand times: the program lives, every frame is counted once, nobody
+//! whom the error does not concern loses a packet, and the log says it once.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use overlay_types::MacAddr;
+use rustix::{io::Errno, process::Signal};
+use testbed::{
+    Call, Family, Fault, FaultyCalls, FrameSender, KernelVtep, Numbered, Only, Sniffer, TapVtep, Transport,
+    TransportFrame, Underlay, transfer, vxlan, wait_until,
+};
+
+use crate::bed::{
+    Counts, HandPeer, PROGRAM, TAP, VNI, add_guest_addresses, flood_to_all, guest_address, kernel_peers, missing,
+    one_segment, start, stranger,
+};
+
+const THOUSAND: u32 = 1000;
+
+/// What sending may say.
+const SENDING: [Errno; 10] = [
+    Errno::AGAIN,
+    Errno::NOBUFS,
+    Errno::PERM,
+    Errno::NETUNREACH,
+    Errno::HOSTUNREACH,
+    Errno::CONNREFUSED,
+    Errno::MSGSIZE,
+    Errno::INVAL,
+    Errno::IO,
+    Errno::NOMEM,
+];
+
+/// What receiving may say.
+const RECEIVING: [Errno; 9] = [
+    Errno::CONNREFUSED,
+    Errno::AGAIN,
+    Errno::NOMEM,
+    Errno::IO,
+    Errno::INTR,
+    Errno::NETDOWN,
+    Errno::HOSTUNREACH,
+    Errno::NOBUFS,
+    Errno::INVAL,
+];
+
+/// What a TAP may say to a frame; that it is gone (EBADFD) is something else.
+const TAKING: [Errno; 6] = [Errno::IO, Errno::AGAIN, Errno::INVAL, Errno::NOBUFS, Errno::NOMEM, Errno::FAULT];
+
+/// Our endpoint, whose calls can be made to fail, between hosts.
+struct Faulty {
+    underlay: Underlay,
+    calls: FaultyCalls,
+    vtep: TapVtep,
+}
+
+impl Faulty {
+    fn new(hosts: u8, lines: &str) -> Self {
+        let underlay = Underlay::new(hosts);
+        let calls = FaultyCalls::new();
+        let lines = format!("{}\n{lines}", flood_to_all(&underlay, Family::V4));
+        let configuration = one_segment(underlay.host(0), Family::V4, &lines);
+        let ours = &underlay.host(0).namespace;
+        let vtep = TapVtep::configured_with(PROGRAM, ours, &configuration, calls.environment());
+        Self { underlay, calls, vtep }
+    }
+
+    fn address(&self, host: usize) -> Ipv4Addr {
+        match self.underlay.host(host).address(Family::V4) {
+            IpAddr::V4(address) => address,
+            IpAddr::V6(address) => panic!("{address}"),
+        }
+    }
+
+    /// From now on this call fails a thousand times.
+    fn fail(&self, call: Call, error: Errno, only: Only) {
+        self.calls.fail(call, error, only, THOUSAND);
+    }
+
+    fn expect_all_met(&self, call: Call, error: Errno) {
+        wait_until(&format!("{error} is met, {} times more", self.calls.left(call)), || self.calls.left(call) == 0);
+    }
+
+    /// Frames out of our TAP.
+    fn send(&self, destination: MacAddr, stream: u32, count: u32) {
+        let frames = Numbered::new(destination, stranger(1), stream);
+        FrameSender::new(&self.underlay.host(0).namespace, TAP).send_all(frames.frames(count));
+    }
+
+    /// How many lines of the log say this.
+    fn said(&self, what: &str) -> usize {
+        self.vtep.log().iter().filter(|line| line.contains(what)).count()
+    }
+
+    fn sent_to(&self, host: usize) -> u64 {
+        let (remotes, address) = (self.vtep.show("remotes"), self.address(host).to_string());
+        let row = remotes.as_array().unwrap().iter().find(|row| row["address"] == address);
+        row.map_or(0, |row| row["tx_packets"].as_u64().unwrap())
+    }
+}
+
+/// One of two remotes of the flood list is out of order, in each way and each time a thousand times; all at once, so that
+/// errors are met in the midst of batches and by messages of many datagrams.
+#[test]
+fn a_remote_that_cannot_be_sent_to_costs_the_other_no_packet() {
+    let faulty = Faulty::new(3, "");
+    let peers = kernel_peers(&faulty.underlay, Family::V4);
+    let arriving = |peer: usize, stream| Sniffer::of_stream(&peers[peer].guest, KernelVtep::GUEST_DEVICE, stream);
+    let mut counts = Counts::of(&faulty.vtep);
+    for (stream, error) in (1..).zip(SENDING) {
+        let (healthy, sick) = (arriving(0, stream), arriving(1, stream));
+        let before = faulty.sent_to(2);
+        faulty.fail(Call::SendMany, error, Only { to: Some(faulty.address(2)), ..Only::default() });
+        let mut frames = 0;
+        while faulty.calls.left(Call::SendMany) > 0 {
+            faulty.vtep.signal(Signal::STOP);
+            let batch = Numbered::new(MacAddr::BROADCAST, stranger(1), stream);
+            let batch = (frames..frames + 100).map(|number| batch.frame(number));
+            FrameSender::new(&faulty.underlay.host(0).namespace, TAP).send_all(batch);
+            faulty.vtep.signal(Signal::CONT);
+            frames += 100;
+            // Each of them reaches somebody.
+            counts.sent += 100;
+            counts.expect(&faulty.vtep);
+            assert!(frames <= 5000, "{error} is not met any more, {} times left", faulty.calls.left(Call::SendMany));
+        }
+        healthy.expect_stream(stream, frames);
+        sick.expect(faulty.sent_to(2) - before);
+    }
+    // Once for each error.
+    assert_eq!(faulty.said("cannot send"), SENDING.len(), "{:?}", faulty.vtep.log());
+}
+
+/// The only remote is out of order: without checksums each frame is a message of its own, tried twice, and so a thousand
+/// errors are 500 drops.
+#[test]
+fn frames_that_cannot_be_sent_are_counted_one_by_one() {
+    let faulty = Faulty::new(2, "udp_checksum = false");
+    let peers = kernel_peers(&faulty.underlay, Family::V4);
+    let mut counts = Counts::of(&faulty.vtep);
+    for (stream, error) in (1..).zip(SENDING) {
+        let arriving = Sniffer::of_stream(&peers[0].guest, KernelVtep::GUEST_DEVICE, stream);
+        faulty.fail(Call::SendMany, error, Only::default());
+        faulty.send(peers[0].guest_mac(), stream, 600);
+        let reason = if error == Errno::MSGSIZE { "too_big" } else { "socket" };
+        counts = counts.and_dropped(reason, 500);
+        counts.sent += 100;
+        counts.expect(&faulty.vtep);
+        assert_eq!(faulty.calls.left(Call::SendMany), 0, "{error}");
+        arriving.expect(100);
+        assert_eq!(arriving.numbers(stream), (500..600).collect::<Vec<_>>(), "{error}");
+    }
+    assert_eq!(faulty.said("cannot send"), SENDING.len(), "{:?}", faulty.vtep.log());
+}
+
+/// TCP's super-frames, with four errors after each ten messages (not for what opens a connection): a message of many
+/// datagrams is refused, and of its datagrams one is lost. TCP sends it again, and the other endpoint delivers as many frames
+/// as were sent.
+#[test]
+fn a_stream_arrives_whole_through_a_thousand_errors() {
+    const AT_ONCE: u32 = 4;
+    const BYTES: u64 = 16 << 20;
+    let faulty = Faulty::new(2, "");
+    let (ours, theirs) = (&faulty.underlay.host(0).namespace, faulty.underlay.host(1));
+    let lines = format!("flood = [\"{}\"]", faulty.address(0));
+    let other = TapVtep::configured(PROGRAM, &theirs.namespace, &one_segment(theirs, Family::V4, &lines));
+    add_guest_addresses(&faulty.underlay);
+    theirs.namespace.add_address(TAP, guest_address(2, Family::V4), 24);
+    let moved = |error| {
+        let transfer = transfer(ours, &theirs.namespace, guest_address(2, Family::V4), BYTES);
+        assert_eq!(transfer.sent, transfer.received, "{error}");
+    };
+    // The last one ends messages of many datagrams for good.
+    for error in [Errno::NOBUFS, Errno::MSGSIZE, Errno::IO] {
+        moved(error);
+        let mut left = THOUSAND / AT_ONCE;
+        while left > 0 {
+            let is_done = AtomicBool::new(false);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let messages = || ours.protocol_counter("UdpOutDatagrams");
+                    let mut last = messages();
+                    while left > 0 && !is_done.load(Ordering::Relaxed) {
+                        if faulty.calls.left(Call::SendMany) == 0 && messages() >= last + 10 {
+                            last = messages();
+                            let large = Only { shortest: 1000, ..Only::default() };
+                            faulty.calls.fail(Call::SendMany, error, large, AT_ONCE);
+                            left -= 1;
+                        }
+                    }
+                });
+                let _done = Set(&is_done);
+                moved(error);
+            });
+        }
+    }
+    let both = [faulty.vtep, other];
+    assert_eq!(missing(&both), [0, 0], "{both:?}");
+}
+
+/// Says it when it is dropped, also while a panic unwinds.
+struct Set<'a>(&'a AtomicBool);
+
+impl Drop for Set<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Errors of receiving cost nothing: what waits in the socket is received afterwards.
+#[test]
+fn errors_of_receiving_cost_no_packet() {
+    let mut faulty = Faulty::new(2, "");
+    let peer = HandPeer::new(&faulty.underlay, 1, Family::V4);
+    let mut counts = Counts::of(&faulty.vtep);
+    for (stream, error) in (1..).zip(RECEIVING) {
+        let delivered = Sniffer::of_stream(&faulty.underlay.host(0).namespace, TAP, stream);
+        faulty.fail(Call::ReceiveMany, error, Only::default());
+        for frame in Numbered::new(MacAddr::BROADCAST, stranger(1), stream).frames(200) {
+            peer.send(&frame);
+        }
+        faulty.expect_all_met(Call::ReceiveMany, error);
+        delivered.expect_stream(stream, 200);
+        counts = counts.and_delivered(200);
+        counts.expect(&faulty.vtep);
+    }
+    assert!(faulty.vtep.is_running());
+}
+
+/// A TAP that refuses a thousand frames: each is a drop, and the next one is delivered.
+#[test]
+fn frames_that_a_tap_refuses_are_counted_one_by_one() {
+    let faulty = Faulty::new(2, "");
+    let peer = HandPeer::new(&faulty.underlay, 1, Family::V4);
+    let mut counts = Counts::of(&faulty.vtep);
+    for (stream, error) in (1..).zip(TAKING) {
+        let delivered = Sniffer::of_stream(&faulty.underlay.host(0).namespace, TAP, stream);
+        faulty.fail(Call::WriteGathered, error, Only::default());
+        for (number, frame) in (0..).zip(Numbered::new(MacAddr::BROADCAST, stranger(1), stream).frames(THOUSAND + 100))
+        {
+            peer.send(&frame);
+            if number % 100 == 0 {
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+        counts = counts.and_dropped("socket", THOUSAND.into()).and_delivered(100);
+        counts.expect(&faulty.vtep);
+        delivered.expect(100);
+        assert_eq!(delivered.numbers(stream), (THOUSAND..THOUSAND + 100).collect::<Vec<_>>(), "{error}");
+    }
+    assert_eq!(faulty.said("does not take frames"), TAKING.len(), "{:?}", faulty.vtep.log());
+}
+
+/// A run of merged frames that a TAP refuses is counted frame by frame, or delivered one by one.
+#[test]
+fn a_run_that_a_tap_refuses_is_counted_by_its_frames() {
+    let faulty = Faulty::new(2, "");
+    let peer = HandPeer::new(&faulty.underlay, 1, Family::V4);
+    let frame = |error: usize, number: u16| {
+        let mut frame = TransportFrame::new(MacAddr::BROADCAST, Family::V4, Transport::Udp);
+        frame.ports.0 = 5000 + error as u16;
+        frame.identification = number;
+        vxlan(VNI, &frame.bytes(&[0x5a; 100]))
+    };
+    let mut before = Counts::of(&faulty.vtep);
+    for (place, error) in TAKING.into_iter().enumerate() {
+        faulty.fail(Call::WriteGathered, error, Only::default());
+        let mut number = 0;
+        while faulty.calls.left(Call::WriteGathered) > 0 {
+            faulty.vtep.signal(Signal::STOP);
+            for _ in 0..500 {
+                peer.send_datagram(&frame(place, number));
+                number += 1;
+            }
+            faulty.vtep.signal(Signal::CONT);
+            wait_until("they are dealt with", || {
+                Counts::of(&faulty.vtep).total() >= before.total() + u64::from(number)
+            });
+        }
+        let after = Counts::of(&faulty.vtep);
+        assert_eq!(after.total(), before.total() + u64::from(number), "{error}: {before:?}, {after:?}");
+        assert!(after.drops["socket"] > before.drops.get("socket").copied().unwrap_or(0), "{error}");
+        before = after;
+    }
+}
+
+/// Errors of reading the TAP cost nothing: the frames wait in it.
+#[test]
+fn errors_of_reading_a_tap_cost_no_packet() {
+    let underlay = Underlay::new(2);
+    let peers = kernel_peers(&underlay, Family::V4);
+    let mut vtep = start(&underlay, Family::V4, &flood_to_all(&underlay, Family::V4));
+    let ours = &underlay.host(0).namespace;
+    let mut counts = Counts::of(&vtep);
+    let errors = ["EIO", "EAGAIN", "EINVAL", "ENOBUFS", "ENOMEM", "EFAULT", "EINTR"];
+    for (stream, error) in (1..).zip(errors) {
+        let arriving = Sniffer::of_stream(&peers[0].guest, KernelVtep::GUEST_DEVICE, stream);
+        let how = format!("error={error}:when=1..{THOUSAND}");
+        let fault = Fault::inject_thread(vtep.id(), WORKER, "read", &how);
+        let frames = Numbered::new(MacAddr::BROADCAST, stranger(1), stream);
+        FrameSender::new(ours, TAP).send_all(frames.frames(200));
+        arriving.expect_stream(stream, 200);
+        assert_eq!(fault.end(), THOUSAND as usize, "{error}");
+        counts.sent += 200;
+        counts.expect(&vtep);
+    }
+    // That nothing is there, and that a signal came between, is nothing to speak of.
+    let said = vtep.log().iter().filter(|line| line.contains("cannot read")).count();
+    assert_eq!(said, errors.len() - 2, "{:?}", vtep.log());
+    assert!(vtep.is_running());
+    assert_eq!(vtep.stop().status, Some(0));
+}
+
+/// The worker's wait is interrupted a thousand times, while frames go both ways.
+#[test]
+fn a_wait_that_is_interrupted_costs_no_packet() {
+    let underlay = Underlay::new(2);
+    let peer = HandPeer::new(&underlay, 1, Family::V4);
+    let vtep = start(&underlay, Family::V4, &flood_to_all(&underlay, Family::V4));
+    let ours = &underlay.host(0).namespace;
+    let delivered = Sniffer::of_stream(ours, TAP, 2);
+    let mut before = Counts::of(&vtep);
+    // Whichever of them this kernel and the libraries use.
+    let fault = Fault::inject_thread(
+        vtep.id(),
+        WORKER,
+        "epoll_wait,epoll_pwait,epoll_pwait2",
+        &format!("error=EINTR:when=1..{THOUSAND}"),
+    );
+    let frames = Numbered::new(MacAddr::BROADCAST, stranger(1), 1);
+    let mut sender = FrameSender::new(ours, TAP);
+    for number in 0..500 {
+        sender.send(&frames.frame(number));
+        peer.send(&Numbered { source: stranger(2), stream: 2, ..frames }.frame(number));
+        assert_eq!(peer.receive(), vxlan(VNI, &frames.frame(number)));
+    }
+    delivered.expect_stream(2, 500);
+    before.sent += 500;
+    before.and_delivered(500).expect(&vtep);
+    assert_eq!(fault.end(), THOUSAND as usize);
+}
+
+/// The thread that does the work.
+const WORKER: &str = "worker-0";
