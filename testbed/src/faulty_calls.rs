@@ -22,15 +22,6 @@ pub enum Call {
     WriteGathered,
 }
 
-/// Which messages [`Call::SendMany`] fails for; by default all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Only {
-    /// Those to this address.
-    pub to: Option<Ipv4Addr>,
-    /// Those of so many bytes at least.
-    pub shortest: u32,
-}
-
 /// A library for `LD_PRELOAD` that has calls of a program fail when the test says so. Beside [`crate::Fault`] it costs the
 /// program no time, and can spare all destinations but one.
 #[derive(Debug)]
@@ -42,8 +33,8 @@ pub struct FaultyCalls {
 
 const SOURCE: &str = include_str!("faulty_calls.c");
 const CALLS: usize = 3;
-const ROW: usize = 16;
-const LEFT: usize = 12;
+const ROW: usize = 12;
+const LEFT: usize = 8;
 
 impl FaultyCalls {
     /// Compiles it.
@@ -73,14 +64,13 @@ impl FaultyCalls {
         [("LD_PRELOAD", self.library.clone()), ("FAULTY_CALLS", self.files.path("rows"))]
     }
 
-    /// From now on a call fails so many times.
+    /// From now on a call fails so many times; [`Call::SendMany`] only for this destination, if there is one.
     #[track_caller]
-    pub fn fail(&self, call: Call, error: Errno, only: Only, times: u32) {
-        let address = only.to.unwrap_or(Ipv4Addr::UNSPECIFIED).octets();
+    pub fn fail(&self, call: Call, error: Errno, destination: Option<Ipv4Addr>, times: u32) {
+        let address = destination.unwrap_or(Ipv4Addr::UNSPECIFIED).octets();
         // The count last: with it the row holds.
         self.write(call, 0, &error.raw_os_error().to_ne_bytes());
         self.write(call, 4, &address);
-        self.write(call, 8, &only.shortest.to_ne_bytes());
         self.write(call, LEFT, &times.to_ne_bytes());
     }
 
@@ -116,11 +106,10 @@ mod tests {
     #[test]
     fn a_row_is_what_the_library_reads() {
         let calls = FaultyCalls::new();
-        let only = Only { to: Some(Ipv4Addr::new(10, 0, 0, 1)), shortest: 7 };
-        calls.fail(Call::ReceiveMany, Errno::NOMEM, only, 1000);
+        calls.fail(Call::ReceiveMany, Errno::NOMEM, Some(Ipv4Addr::new(10, 0, 0, 1)), 1000);
         assert_eq!([Call::SendMany, Call::ReceiveMany, Call::WriteGathered].map(|call| calls.left(call)), [0, 1000, 0]);
         let mut rows = [0; CALLS * ROW];
         calls.rows.read_exact_at(&mut rows, 0).unwrap();
-        assert_eq!(rows[ROW..][..LEFT], [&12_u32.to_ne_bytes()[..], &[10, 0, 0, 1], &7_u32.to_ne_bytes()].concat());
+        assert_eq!(rows[ROW..][..LEFT], [&12_u32.to_ne_bytes()[..], &[10, 0, 0, 1]].concat());
     }
 }

@@ -51,7 +51,7 @@ pub use datagram::mark;
 pub use deadline::{PATIENCE, stays, wait_until};
 pub use family::Family;
 pub use fault::Fault;
-pub use faulty_calls::{Call, FaultyCalls, Only};
+pub use faulty_calls::{Call, FaultyCalls};
 pub use frame::{EXPERIMENTAL, Numbered, UdpFrame, frame, guest_mac, internet_checksum, sequence_numbers, vxlan};
 pub use frame_sender::FrameSender;
 pub use kernel_vxlan::{Flood, KernelVtep, KernelVtepOptions};

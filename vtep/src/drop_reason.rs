@@ -66,6 +66,8 @@ drop_reasons! {
     /// ARP or Neighbor Discovery that is malformed (RFC 826, RFC 4861 §7.1) or whose sender no host can be, where the segment
     /// looks at it ([`SegmentConfig::suppress`](crate::SegmentConfig::suppress)).
     InvalidNeighborMessage = "invalid_neighbor_message",
+    /// From a TAP, and a packet of our own tunnels: the host's route to a remote leads into the overlay.
+    RoutingLoop = "routing_loop",
     /// From a TAP, and there is nobody to send it to.
     NoRemote = "no_remote",
     /// Over the rate for broadcast, unknown unicast or multicast.

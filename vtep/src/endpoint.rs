@@ -20,6 +20,7 @@ use crate::{
     ControlError, DataLane, Dscp, SegmentConfig,
     counters::{LaneCounters, SegmentCounters},
     encapsulation::TunnelHeaders,
+    routing_loop::OwnTunnels,
     segment::{Destination, Segment, Segments},
     storm::StormBuckets,
 };
@@ -103,6 +104,8 @@ impl Shared {
 struct Control {
     /// By [`SegmentId`].
     segments: Vec<Option<SegmentControl>>,
+    /// The addresses that our tunnels come from.
+    local: Box<[IpAddr]>,
     next_sweep: Duration,
 }
 
@@ -266,6 +269,14 @@ impl Endpoint {
         control.segment(segment)?.config.mac = Some(mac);
         self.publish(&control);
         Ok(())
+    }
+
+    /// Says which addresses our tunnels come from: a packet from one of them to a remote that comes out of a TAP is one of our
+    /// own, and goes no further ([`DropReason::RoutingLoop`](crate::DropReason::RoutingLoop)). None are known at first.
+    pub fn set_local_addresses(&self, addresses: &[IpAddr]) {
+        let mut control = self.control.lock();
+        control.local = addresses.into();
+        self.publish(&control);
     }
 
     /// Adds a remote to the flood list: a unicast address (head-end replication) or an IP multicast group.
@@ -472,6 +483,8 @@ impl Endpoint {
 
     /// Makes the control lane's state the one that data lanes see.
     fn publish(&self, control: &Control) {
+        let configs = control.segments.iter().flatten().map(|state| &state.config);
+        let own_tunnels = Arc::new(OwnTunnels::new(control.local.clone(), configs));
         let by_id = control.segments.iter().enumerate().map(|(place, state)| {
             let state = state.as_ref()?;
             let destination = |remote: RemoteId| {
@@ -486,6 +499,7 @@ impl Endpoint {
                 config: state.config.clone(),
                 storm: Arc::clone(&state.storm),
                 counters: Arc::clone(&state.counters),
+                own_tunnels: Arc::clone(&own_tunnels),
             }))
         });
         self.shared.publish(Segments::new(by_id.collect()));

@@ -192,6 +192,9 @@ impl Shared {
         if !ethernet.source().is_unicast() {
             return Err(DropReason::SourceMac);
         }
+        if segment.own_tunnels.sent(frame, &self.remotes) {
+            return Err(DropReason::RoutingLoop);
+        }
         let tagged = ethernet.ether_type().is_vlan();
         if tagged && config.vlan == Vlan::Drop {
             return Err(DropReason::VlanTag);

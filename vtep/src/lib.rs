@@ -75,6 +75,7 @@ mod from_underlay;
 mod inner;
 mod lane;
 mod report;
+mod routing_loop;
 mod segment;
 mod storm;
 mod suppress;

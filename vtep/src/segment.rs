@@ -10,7 +10,7 @@ use overlay_types::{MacAddr, Vni};
 
 use crate::{
     AllowedSources, Encapsulation, Storm, TunnelOption, counters::SegmentCounters, encapsulation::TunnelHeaders,
-    storm::StormBuckets,
+    routing_loop::OwnTunnels, storm::StormBuckets,
 };
 
 /// What a segment is: RFC 7348's word for one virtual layer-2 network.
@@ -197,6 +197,8 @@ pub(crate) struct Segment {
     pub(crate) configured: Box<[RemoteId]>,
     pub(crate) storm: alloc::sync::Arc<StormBuckets>,
     pub(crate) counters: alloc::sync::Arc<[SegmentCounters]>,
+    /// The tunnels of all segments.
+    pub(crate) own_tunnels: alloc::sync::Arc<OwnTunnels>,
 }
 
 /// Where a datagram goes.

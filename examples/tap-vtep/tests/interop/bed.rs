@@ -263,6 +263,11 @@ impl Counts {
         self
     }
 
+    /// The same with so many sent more.
+    pub(crate) fn and_sent(self, count: u64) -> Self {
+        Self { sent: self.sent + count, ..self }
+    }
+
     /// The same with so many delivered more.
     pub(crate) fn and_delivered(self, count: u64) -> Self {
         Self { delivered: self.delivered + count, ..self }

@@ -3,7 +3,6 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
@@ -11,14 +10,11 @@ use std::{
 use overlay_types::MacAddr;
 use rustix::{io::Errno, process::Signal};
 use testbed::{
-    Call, Family, Fault, FaultyCalls, FrameSender, KernelVtep, Numbered, Only, Sniffer, TapVtep, Transport,
-    TransportFrame, Underlay, transfer, vxlan, wait_until,
+    Call, Family, Fault, FaultyCalls, FrameSender, KernelVtep, Numbered, Sniffer, TapVtep, Transport, TransportFrame,
+    Underlay, vxlan, wait_until,
 };
 
-use crate::bed::{
-    Counts, HandPeer, PROGRAM, TAP, VNI, add_guest_addresses, flood_to_all, guest_address, kernel_peers, missing,
-    one_segment, start, stranger,
-};
+use crate::bed::{Counts, HandPeer, PROGRAM, TAP, VNI, flood_to_all, kernel_peers, one_segment, start, stranger};
 
 const THOUSAND: u32 = 1000;
 
@@ -78,8 +74,8 @@ impl Faulty {
     }
 
     /// From now on this call fails a thousand times.
-    fn fail(&self, call: Call, error: Errno, only: Only) {
-        self.calls.fail(call, error, only, THOUSAND);
+    fn fail(&self, call: Call, error: Errno, destination: Option<Ipv4Addr>) {
+        self.calls.fail(call, error, destination, THOUSAND);
     }
 
     fn expect_all_met(&self, call: Call, error: Errno) {
@@ -115,7 +111,7 @@ fn a_remote_that_cannot_be_sent_to_costs_the_other_no_packet() {
     for (stream, error) in (1..).zip(SENDING) {
         let (healthy, sick) = (arriving(0, stream), arriving(1, stream));
         let before = faulty.sent_to(2);
-        faulty.fail(Call::SendMany, error, Only { to: Some(faulty.address(2)), ..Only::default() });
+        faulty.fail(Call::SendMany, error, Some(faulty.address(2)));
         let mut frames = 0;
         while faulty.calls.left(Call::SendMany) > 0 {
             faulty.vtep.signal(Signal::STOP);
@@ -145,7 +141,7 @@ fn frames_that_cannot_be_sent_are_counted_one_by_one() {
     let mut counts = Counts::of(&faulty.vtep);
     for (stream, error) in (1..).zip(SENDING) {
         let arriving = Sniffer::of_stream(&peers[0].guest, KernelVtep::GUEST_DEVICE, stream);
-        faulty.fail(Call::SendMany, error, Only::default());
+        faulty.fail(Call::SendMany, error, None);
         faulty.send(peers[0].guest_mac(), stream, 600);
         let reason = if error == Errno::MSGSIZE { "too_big" } else { "socket" };
         counts = counts.and_dropped(reason, 500);
@@ -158,60 +154,6 @@ fn frames_that_cannot_be_sent_are_counted_one_by_one() {
     assert_eq!(faulty.said("cannot send"), SENDING.len(), "{:?}", faulty.vtep.log());
 }
 
-/// TCP's super-frames, with four errors after each ten messages (not for what opens a connection): a message of many
-/// datagrams is refused, and of its datagrams one is lost. TCP sends it again, and the other endpoint delivers as many frames
-/// as were sent.
-#[test]
-fn a_stream_arrives_whole_through_a_thousand_errors() {
-    const AT_ONCE: u32 = 4;
-    const BYTES: u64 = 16 << 20;
-    let faulty = Faulty::new(2, "");
-    let (ours, theirs) = (&faulty.underlay.host(0).namespace, faulty.underlay.host(1));
-    let lines = format!("flood = [\"{}\"]", faulty.address(0));
-    let other = TapVtep::configured(PROGRAM, &theirs.namespace, &one_segment(theirs, Family::V4, &lines));
-    add_guest_addresses(&faulty.underlay);
-    theirs.namespace.add_address(TAP, guest_address(2, Family::V4), 24);
-    let moved = |error| {
-        let transfer = transfer(ours, &theirs.namespace, guest_address(2, Family::V4), BYTES);
-        assert_eq!(transfer.sent, transfer.received, "{error}");
-    };
-    // The last one ends messages of many datagrams for good.
-    for error in [Errno::NOBUFS, Errno::MSGSIZE, Errno::IO] {
-        moved(error);
-        let mut left = THOUSAND / AT_ONCE;
-        while left > 0 {
-            let is_done = AtomicBool::new(false);
-            thread::scope(|scope| {
-                scope.spawn(|| {
-                    let messages = || ours.protocol_counter("UdpOutDatagrams");
-                    let mut last = messages();
-                    while left > 0 && !is_done.load(Ordering::Relaxed) {
-                        if faulty.calls.left(Call::SendMany) == 0 && messages() >= last + 10 {
-                            last = messages();
-                            let large = Only { shortest: 1000, ..Only::default() };
-                            faulty.calls.fail(Call::SendMany, error, large, AT_ONCE);
-                            left -= 1;
-                        }
-                    }
-                });
-                let _done = Set(&is_done);
-                moved(error);
-            });
-        }
-    }
-    let both = [faulty.vtep, other];
-    assert_eq!(missing(&both), [0, 0], "{both:?}");
-}
-
-/// Says it when it is dropped, also while a panic unwinds.
-struct Set<'a>(&'a AtomicBool);
-
-impl Drop for Set<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Errors of receiving cost nothing: what waits in the socket is received afterwards.
 #[test]
 fn errors_of_receiving_cost_no_packet() {
@@ -220,7 +162,7 @@ fn errors_of_receiving_cost_no_packet() {
     let mut counts = Counts::of(&faulty.vtep);
     for (stream, error) in (1..).zip(RECEIVING) {
         let delivered = Sniffer::of_stream(&faulty.underlay.host(0).namespace, TAP, stream);
-        faulty.fail(Call::ReceiveMany, error, Only::default());
+        faulty.fail(Call::ReceiveMany, error, None);
         for frame in Numbered::new(MacAddr::BROADCAST, stranger(1), stream).frames(200) {
             peer.send(&frame);
         }
@@ -240,7 +182,7 @@ fn frames_that_a_tap_refuses_are_counted_one_by_one() {
     let mut counts = Counts::of(&faulty.vtep);
     for (stream, error) in (1..).zip(TAKING) {
         let delivered = Sniffer::of_stream(&faulty.underlay.host(0).namespace, TAP, stream);
-        faulty.fail(Call::WriteGathered, error, Only::default());
+        faulty.fail(Call::WriteGathered, error, None);
         for (number, frame) in (0..).zip(Numbered::new(MacAddr::BROADCAST, stranger(1), stream).frames(THOUSAND + 100))
         {
             peer.send(&frame);
@@ -269,7 +211,7 @@ fn a_run_that_a_tap_refuses_is_counted_by_its_frames() {
     };
     let mut before = Counts::of(&faulty.vtep);
     for (place, error) in TAKING.into_iter().enumerate() {
-        faulty.fail(Call::WriteGathered, error, Only::default());
+        faulty.fail(Call::WriteGathered, error, None);
         let mut number = 0;
         while faulty.calls.left(Call::WriteGathered) > 0 {
             faulty.vtep.signal(Signal::STOP);
