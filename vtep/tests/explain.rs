@@ -122,6 +122,16 @@ impl One {
     }
 }
 
+/// A frame with what our tunnel sends from address 99 to address 1.
+fn packet_of_a_tunnel(encapsulation: Encapsulation, datagram: &[u8]) -> Vec<u8> {
+    let udp = [&[0xc0, 0][..], &encapsulation.default_port().to_be_bytes(), &[0; 4]].concat();
+    let (protocol, udp) = if encapsulation.is_udp() { (17, &udp[..]) } else { (47, &[][..]) };
+    let mut headers = frame(10, 2, false, 0, 34);
+    headers[23] = protocol;
+    headers[26..34].copy_from_slice(&[192, 0, 2, 99, 192, 0, 2, 1]);
+    [&headers[..], udp, datagram].concat()
+}
+
 /// The reasons that follow from a frame or a datagram alone: those of the program's own are not decided here.
 #[test]
 fn every_reason_is_explained() {
@@ -130,7 +140,7 @@ fn every_reason_is_explained() {
     for &encapsulation in Encapsulation::ALL {
         let mut strict = config(encapsulation);
         strict.reserved_bits = ReservedBits::Reject;
-        let one = One::new(strict);
+        let mut one = One::new(strict);
         one.endpoint.add_forward(one.segment, mac(6).into(), address(1), now).unwrap();
         let good = frame(2, 10, false, 0, 60);
         let header =
@@ -182,6 +192,10 @@ fn every_reason_is_explained() {
             met.extend(frame_is_explained(&one.endpoint, &one.lane, one.segment, frame, now));
         }
         met.extend(what_a_guarded_segment_drops(encapsulation, &header, now));
+        one.endpoint.set_local_addresses(&[address(99)]);
+        one.lane.refresh();
+        let looped = packet_of_a_tunnel(encapsulation, &datagram(&good));
+        met.extend(frame_is_explained(&one.endpoint, &one.lane, one.segment, &looped, now));
         let mut lonely = One::new(config(encapsulation));
         lonely.endpoint.remove_flood(lonely.segment, address(1)).unwrap();
         lonely.endpoint.remove_flood(lonely.segment, address(2)).unwrap();

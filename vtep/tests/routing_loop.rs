@@ -91,7 +91,7 @@ impl Bed {
                 assert_eq!(reason, DropReason::RoutingLoop);
                 false
             }
-            TapVerdict::Answer(answer) => panic!("answered with {answer:?}"),
+            other => panic!("{other:?}"),
         }
     }
 }
