@@ -17,6 +17,7 @@ mod drops;
 mod ecn;
 mod explain;
 mod faults;
+mod flood_of_macs;
 mod flooding;
 mod flow_labels;
 mod frame_sizes;
