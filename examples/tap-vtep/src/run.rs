@@ -264,7 +264,7 @@ impl Running {
         let mut endpoint_options = EndpointOptions::new(secret);
         endpoint_options.lanes = options.count;
         let endpoint = Endpoint::new(endpoint_options);
-        endpoint.set_local_addresses(&[underlay.local]);
+        endpoint.set_local_addresses(&underlays.iter().map(|underlay| underlay.local).collect::<Vec<_>>());
         let (sender, events) = unbounded_channel();
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
         for index in 0..options.count {
