@@ -21,6 +21,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("setpriv", "util-linux"),
     ("ss", "iproute2"),
     ("strace", "strace"),
+    ("systemd-analyze", "systemd"),
     ("tshark", "tshark"),
     ("unshare", "util-linux"),
 ];

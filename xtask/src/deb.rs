@@ -68,7 +68,7 @@ pub(crate) fn check() -> Outcome {
     }
     let pages = output.join("pages");
     for page in fs::read_dir(&pages)? {
-        quietly(Command::new("mandoc").args(["-Tlint", "-Wwarning"]).arg(page?.path()))?;
+        quietly(Command::new("mandoc").args(["-Tlint", "-Werror"]).arg(page?.path()))?;
     }
     check_units(&program, output)
 }

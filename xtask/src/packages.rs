@@ -23,6 +23,7 @@ pub(crate) const FOR_TESTS: &Needed = &[
     ("setpriv", "util-linux"),
     ("ss", "iproute2"),
     ("strace", "strace"),
+    ("systemd-analyze", "systemd"),
     ("tshark", "tshark"),
     ("/usr/lib/python3/dist-packages/prometheus_client/parser.py", "python3-prometheus-client"),
 ];
@@ -31,8 +32,7 @@ pub(crate) const FOR_TESTS: &Needed = &[
 pub(crate) const FOR_DEB: &Needed = &[("dpkg-shlibdeps", "dpkg-dev"), ("gzip", "gzip"), ("strip", "binutils")];
 
 /// What looks at it calls.
-pub(crate) const FOR_DEB_CHECKS: &Needed =
-    &[("fish", "fish"), ("mandoc", "mandoc"), ("systemd-analyze", "systemd"), ("zsh", "zsh")];
+pub(crate) const FOR_DEB_CHECKS: &Needed = &[("fish", "fish"), ("mandoc", "mandoc"), ("zsh", "zsh")];
 
 /// What the measurements call.
 pub(crate) const FOR_BENCHES: &Needed =

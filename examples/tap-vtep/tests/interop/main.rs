@@ -35,6 +35,7 @@ mod reloads;
 mod routing_loops;
 mod segments;
 mod service_manager;
+mod service_unit;
 mod socket_options;
 mod storm;
 mod suppression;

@@ -100,6 +100,7 @@ fn shown(vtep: &TapVtep) -> Samples {
             ("receive_frames", "rx_frames"),
             ("receive_bytes", "rx_bytes"),
             ("flooded_frames", "flooded"),
+            ("suppressed_frames", "suppressed"),
         ] {
             samples.insert(format!("tap_vtep_{counter}_total{{segment=\"{name}\"}}"), number(&segment[key]));
         }
