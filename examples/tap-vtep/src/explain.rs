@@ -87,6 +87,7 @@ fn for_people(value: &Value) -> String {
     }
     match value["verdict"].as_str() {
         Some("drop") => line("verdict", &format!("drop: {}", word(&value["reason"]))),
+        Some("answer") => line("verdict", &format!("answered here with {}", word(&value["reply"]))),
         Some("deliver") => line("verdict", &format!("deliver to {}", word(&value["tap"]))),
         _ => line("verdict", &word(&value["verdict"])),
     }

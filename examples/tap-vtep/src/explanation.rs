@@ -30,6 +30,10 @@ pub(crate) fn of_frame(state: &State, segment: &Segment, frame: &[u8]) -> Result
             .into();
             send_into(&mut answer, segment, &send, frame)?;
         }
+        ExplainedFrame::Answer(reply) => {
+            answer["verdict"] = "answer".into();
+            answer["reply"] = hex::encode(&reply).into();
+        }
         ExplainedFrame::Drop(reason) => {
             answer["verdict"] = "drop".into();
             answer["reason"] = reason.as_str().into();

@@ -119,7 +119,12 @@ fn static_rows_answer_together_only() {
         let remote = bed.underlay.host(1).address(Family::V4).to_string();
         bed.vtep.expect(&["neighbor", "add", &ip, &mac]);
         assert_eq!((bed.asks(family), bed.suppressed()), (1, 0));
+        let question = question(stranger(1), 1, bed.peer.guest_address(family));
+        let digits = question.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+        let explained = || bed.vtep.expect(&["explain", &digits]);
+        assert!(!explained().contains("answered here"), "{}", explained());
         bed.vtep.expect(&["fdb", "add", &mac, "remote", &remote]);
+        assert!(explained().contains("answered here with 060000000001"), "{}", explained());
         assert_eq!((bed.asks(family), bed.suppressed()), (1, 1));
         bed.vtep.expect(&["neighbor", "del", &ip]);
         assert_eq!(bed.asks(family), 1);
