@@ -15,6 +15,13 @@ pub fn frame(destination: MacAddr, source: MacAddr, payload: &[u8]) -> Vec<u8> {
     [&destination.octets()[..], &source.octets(), &EXPERIMENTAL.to_be_bytes(), payload].concat()
 }
 
+/// The frame with an 802.1Q tag of this VLAN, without priority.
+#[must_use]
+pub fn in_vlan(vlan: u16, frame: &[u8]) -> Vec<u8> {
+    let (addresses, rest) = frame.split_at(ETHERNET_LEN - 2);
+    [addresses, &[0x81, 0x00], &vlan.to_be_bytes(), rest].concat()
+}
+
 /// A VXLAN datagram's payload: the header with the I flag alone, and `inner`.
 #[must_use]
 pub fn vxlan(vni: u32, inner: &[u8]) -> Vec<u8> {
@@ -201,6 +208,12 @@ mod tests {
         assert_eq!(internet_checksum(&bytes[14..34]), 0);
         // RFC 1071 §3.
         assert_eq!(internet_checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), !0xddf2);
+    }
+
+    #[test]
+    fn a_tag_stands_before_the_type() {
+        let frame = frame(guest_mac(1), guest_mac(2), &[9]);
+        assert_eq!(in_vlan(7, &frame)[11..], [1, 0x81, 0, 0, 7, 0x88, 0xb5, 9]);
     }
 
     #[test]

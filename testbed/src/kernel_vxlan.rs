@@ -1,10 +1,16 @@
 //! The Linux kernel's VXLAN as a peer.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use overlay_types::MacAddr;
 
-use crate::{family::Family, frame::guest_mac, namespace::Namespace, underlay::Host};
+use crate::{
+    family::Family,
+    frame::guest_mac,
+    guest::{GUEST_DEVICE, guest_address},
+    namespace::Namespace,
+    underlay::Host,
+};
 
 /// Who gets what the peer has no entry for.
 #[derive(Clone, Debug)]
@@ -54,7 +60,7 @@ pub struct KernelVtep {
 
 impl KernelVtep {
     /// The guest's device.
-    pub const GUEST_DEVICE: &str = "eth0";
+    pub const GUEST_DEVICE: &str = GUEST_DEVICE;
 
     /// Sets it up on a host. Several segments may share a host.
     #[track_caller]
@@ -106,13 +112,10 @@ impl KernelVtep {
         self.guest.add_address(Self::GUEST_DEVICE, self.guest_address(Family::V6), 64);
     }
 
-    /// `10.50.0.N` or `fd00:50::N`, N the number of the host.
+    /// As [`guest_address`].
     #[must_use]
     pub fn guest_address(&self, family: Family) -> IpAddr {
-        match family {
-            Family::V4 => Ipv4Addr::new(10, 50, 0, self.number).into(),
-            Family::V6 => Ipv6Addr::new(0xfd00, 0x50, 0, 0, 0, 0, 0, self.number.into()).into(),
-        }
+        guest_address(self.number, family)
     }
 
     /// The guest's MAC address.

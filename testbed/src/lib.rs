@@ -1,4 +1,4 @@
-//! Real peers for tests: hosts in network namespaces, an underlay between them, raw frames, kernel VXLAN, and
+//! Real peers for tests: hosts in network namespaces, an underlay between them, raw frames, kernel VXLAN, Open vSwitch, and
 //! `tap-vtep` in the midst of them.
 //!
 //! ```no_run
@@ -29,13 +29,17 @@
 mod command;
 mod datagram;
 mod deadline;
+mod encapsulation;
 mod family;
 mod fault;
 mod faulty_calls;
 mod frame;
 mod frame_sender;
+mod guest;
 mod kernel_vxlan;
 mod namespace;
+mod open_vswitch;
+mod open_vswitch_vtep;
 mod outer_packet;
 mod ping;
 mod program;
@@ -49,13 +53,19 @@ mod underlay;
 pub use command::{Background, Finished, run};
 pub use datagram::mark;
 pub use deadline::{PATIENCE, stays, wait_until};
+pub use encapsulation::Encapsulation;
 pub use family::Family;
 pub use fault::Fault;
 pub use faulty_calls::{Call, FaultyCalls};
-pub use frame::{EXPERIMENTAL, Numbered, UdpFrame, frame, guest_mac, internet_checksum, sequence_numbers, vxlan};
+pub use frame::{
+    EXPERIMENTAL, Numbered, UdpFrame, frame, guest_mac, in_vlan, internet_checksum, sequence_numbers, vxlan,
+};
 pub use frame_sender::FrameSender;
+pub use guest::guest_address;
 pub use kernel_vxlan::{Flood, KernelVtep, KernelVtepOptions};
 pub use namespace::Namespace;
+pub use open_vswitch::OpenVswitch;
+pub use open_vswitch_vtep::{OpenVswitchOptions, OpenVswitchVtep};
 pub use outer_packet::OuterPacket;
 pub use ping::{Ping, ping, ping_with};
 pub use program::{Exit, TapVtep};

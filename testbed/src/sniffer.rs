@@ -43,6 +43,8 @@ const ETH_P_ALL: u16 = 0x0003;
 const PACKET_OUTGOING: u32 = 4;
 const SKF_AD_PKTTYPE: u32 = 0xffff_f000 + 4;
 const SKF_AD_IFINDEX: u32 = 0xffff_f000 + 8;
+const SKF_AD_VLAN_TAG: u32 = 0xffff_f000 + 44;
+const SKF_AD_VLAN_TAG_PRESENT: u32 = 0xffff_f000 + 48;
 const LOAD_WORD: u16 = 0x20;
 const JUMP_IF_EQUAL: u16 = 0x15;
 
@@ -69,10 +71,21 @@ impl Sniffer {
         direction: Direction,
         wanted: impl Fn(&[u8]) -> bool + Send + 'static,
     ) -> Self {
+        Self::with_filter(namespace, device, direction, None, wanted)
+    }
+
+    #[track_caller]
+    fn with_filter(
+        namespace: &Namespace,
+        device: &str,
+        direction: Direction,
+        vlan: Option<u16>,
+        wanted: impl Fn(&[u8]) -> bool + Send + 'static,
+    ) -> Self {
         let Some(index) = namespace.device_index(device) else {
             fail(format_args!("{namespace:?} has no device {device}"));
         };
-        let socket = match namespace.enter(|| open(index, direction)) {
+        let socket = match namespace.enter(|| open(index, direction, vlan)) {
             Ok(socket) => socket,
             Err(error) => fail(format_args!("raw socket on {device} in {namespace:?}: {error}")),
         };
@@ -86,9 +99,15 @@ impl Sniffer {
     #[track_caller]
     #[must_use]
     pub fn of_stream(namespace: &Namespace, device: &str, stream: u32) -> Self {
-        Self::new(namespace, device, Direction::Incoming, move |frame| {
-            !sequence_numbers([&frame.to_vec()], stream).is_empty()
-        })
+        Self::new(namespace, device, Direction::Incoming, move |frame| is_of_stream(frame, stream))
+    }
+
+    /// The same of frames with an 802.1Q tag, of this VLAN and without priority. They are shown without it.
+    #[track_caller]
+    #[must_use]
+    pub fn of_stream_in_vlan(namespace: &Namespace, device: &str, stream: u32, vlan: u16) -> Self {
+        let wanted = move |frame: &[u8]| is_of_stream(frame, stream);
+        Self::with_filter(namespace, device, Direction::Incoming, Some(vlan), wanted)
     }
 
     /// How many there were.
@@ -142,22 +161,15 @@ impl Drop for Sniffer {
     }
 }
 
+fn is_of_stream(frame: &[u8], stream: u32) -> bool {
+    !sequence_numbers([&frame.to_vec()], stream).is_empty()
+}
+
 /// A socket that receives from one device and in one direction only. The kernel's filter does both, so that a busy
 /// neighbour device can't fill the buffer.
-fn open(device_index: u32, direction: Direction) -> io::Result<Socket> {
+fn open(device_index: u32, direction: Direction, vlan: Option<u16>) -> io::Result<Socket> {
     let nothing = [SockFilter::new(RETURN, 0, 0, 0)];
-    let (if_outgoing, if_incoming) = match direction {
-        Direction::Outgoing => (0, 1),
-        Direction::Incoming => (1, 0),
-    };
-    let filter = [
-        SockFilter::new(LOAD_WORD, 0, 0, SKF_AD_IFINDEX),
-        SockFilter::new(JUMP_IF_EQUAL, 0, 3, device_index),
-        SockFilter::new(LOAD_WORD, 0, 0, SKF_AD_PKTTYPE),
-        SockFilter::new(JUMP_IF_EQUAL, if_outgoing, if_incoming, PACKET_OUTGOING),
-        SockFilter::new(RETURN, 0, 0, u32::MAX),
-        SockFilter::new(RETURN, 0, 0, 0),
-    ];
+    let filter = filter(device_index, direction, vlan);
     let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(i32::from(ETH_P_ALL.to_be()))))?;
     set_socket_recv_buffer_size_force(&socket, BUFFER)?;
     socket.set_read_timeout(Some(TICK))?;
@@ -166,6 +178,26 @@ fn open(device_index: u32, direction: Direction) -> io::Result<Socket> {
     while recv(&socket, &mut [0; 1][..], RecvFlags::DONTWAIT).is_ok() {}
     socket.attach_filter(&filter)?;
     Ok(socket)
+}
+
+fn filter(device_index: u32, direction: Direction, vlan: Option<u16>) -> Vec<SockFilter> {
+    // What is loaded, with what it is compared, and whether it shall be equal.
+    let mut conditions =
+        vec![(SKF_AD_IFINDEX, device_index, true), (SKF_AD_PKTTYPE, PACKET_OUTGOING, direction == Direction::Outgoing)];
+    if let Some(id) = vlan {
+        // The kernel has taken the tag out of the frame.
+        conditions.extend([(SKF_AD_VLAN_TAG_PRESENT, 1, true), (SKF_AD_VLAN_TAG, id.into(), true)]);
+    }
+    let mut filter = Vec::new();
+    for (index, (load, value, shall_be_equal)) in conditions.iter().enumerate() {
+        // Over the conditions that are left, to the end.
+        let otherwise = ((conditions.len() - index - 1) * 2 + 1) as u8;
+        let (if_equal, if_not) = if *shall_be_equal { (0, otherwise) } else { (otherwise, 0) };
+        filter.push(SockFilter::new(LOAD_WORD, 0, 0, *load));
+        filter.push(SockFilter::new(JUMP_IF_EQUAL, if_equal, if_not, *value));
+    }
+    filter.extend([SockFilter::new(RETURN, 0, 0, u32::MAX), SockFilter::new(RETURN, 0, 0, 0)]);
+    filter
 }
 
 fn collect(socket: &Socket, seen: &Seen, wanted: impl Fn(&[u8]) -> bool) {

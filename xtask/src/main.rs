@@ -7,6 +7,7 @@ mod endpoint;
 mod fuzz;
 mod interop;
 mod packages;
+mod peer_table;
 mod step;
 mod test;
 
@@ -36,6 +37,9 @@ enum Command {
     Interop {
         /// Part of a test's name, such as `kernel_ping`.
         filter: Vec<String>,
+        /// Put the table of what they have shown into the README, instead of comparing it with the one there.
+        #[arg(long, conflicts_with = "filter")]
+        table: bool,
     },
     /// The program beside the kernel's VXLAN, Open vSwitch and others: TCP, UDP, round trips, processors, as a table and a
     /// plot.
@@ -87,7 +91,7 @@ fn main() -> ExitCode {
     }
     let is_good = match command {
         Command::Test { keep_going } => test::run(keep_going),
-        Command::Interop { filter } => interop::run(&filter),
+        Command::Interop { filter, table } => interop::run(&filter, table),
         Command::Bench(Bench { of: Some(BenchOf::Codecs(options)), .. }) => bench::codecs(&options),
         Command::Bench(Bench { of: Some(BenchOf::Tables(options)), .. }) => bench::tables(&options),
         Command::Bench(Bench { of: Some(BenchOf::Pools(options)), .. }) => bench::pools(&options),

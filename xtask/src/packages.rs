@@ -18,6 +18,7 @@ pub(crate) const FOR_TESTS: &Needed = &[
     ("curl", "curl"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
+    ("ovs-vswitchd", "openvswitch-switch"),
     ("ping", "iputils-ping"),
     ("scapy", "python3-scapy"),
     ("setpriv", "util-linux"),

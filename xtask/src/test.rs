@@ -2,7 +2,7 @@
 
 use crate::{
     cargo::{self, cargo, libraries},
-    deb, fuzz, interop, packages,
+    deb, fuzz, interop, packages, peer_table,
     step::{Outcome, Steps, quietly},
 };
 
@@ -25,6 +25,7 @@ pub(crate) fn run(keep_going: bool) -> bool {
     });
     steps.run("tests of the program", || cargo::run("test --package tap-vtep"));
     steps.run("interop", interop::all);
+    steps.run(interop::TABLE_STEP, peer_table::check);
     steps.run("Debian package", || {
         packages::debian(packages::FOR_DEB)?;
         packages::debian(packages::FOR_DEB_CHECKS)?;

@@ -16,7 +16,7 @@ const BYTES: u64 = 60_000_000;
 const DATAGRAMS: usize = 9000;
 
 /// A capture file (draft-ietf-opsawg-pcap) of these frames.
-fn capture(files: &Scratch, name: &str, frames: &[Vec<u8>]) -> PathBuf {
+pub(crate) fn capture(files: &Scratch, name: &str, frames: &[Vec<u8>]) -> PathBuf {
     let mut bytes = Vec::with_capacity(frames.iter().map(|frame| frame.len() + 16).sum::<usize>() + 24);
     // Magic number, version 2.4, no time zone, the longest frame, Ethernet.
     for word in [0xa1b2_c3d4_u32, 0x0002_0004, 0, 0, 1 << 18, 1] {

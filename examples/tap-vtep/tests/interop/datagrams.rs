@@ -11,6 +11,7 @@ use testbed::{Family, Namespace, Underlay, ping, wait_until};
 
 use crate::{
     bed::{Cable, Counts, add_guest_addresses, flood_to_all, guest_address, kernel_peers, start, start_two},
+    shown::{Feature, With, shown_by_vxlan},
     socket_options::{cut_sends, enlarge_receive_buffer, send_without_checksum},
 };
 
@@ -130,6 +131,7 @@ fn against_kernel_vxlan() {
             pass_all(&underlay.host(0).namespace, &peer.guest, (1, 2), family);
             pass_all(&peer.guest, &underlay.host(0).namespace, (2, 1), family);
             Counts::expect_no_drop(&vtep, &format!("{cable:?}, {family:?}"));
+            shown_by_vxlan(Feature::Bursts, With::Kernel, family);
         }
     }
 }
@@ -147,6 +149,7 @@ fn between_two_of_ours() {
             for vtep in &both {
                 Counts::expect_no_drop(vtep, &format!("{cable:?}, {family:?}"));
             }
+            shown_by_vxlan(Feature::Bursts, With::Ours, family);
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What is not delivered or sent is counted under exactly one reason, the right one: frames and datagrams in are those
 //! delivered or sent, and the drops.
 
-use overlay_types::MacAddr;
-use testbed::{EXPERIMENTAL, Family, FrameSender, Numbered, Sniffer, TapVtep, Underlay, frame, guest_mac, vxlan};
+use std::net::IpAddr;
 
-use crate::bed::{Counts, HandPeer, TAP, VNI, expect_at, flood_to_all, start, stranger, tap_mac};
+use overlay_types::MacAddr;
+use testbed::{EXPERIMENTAL, Family, FrameSender, Host, Numbered, Sniffer, TapVtep, Underlay, frame, guest_mac, vxlan};
+
+use crate::bed::{Counts, HandPeer, PORT, TAP, VNI, expect_at, flood_to_all, start, stranger, tap_mac};
 
 /// Our endpoint, a peer made by hand, and what it delivers of stream 1.
 struct Drops {
@@ -171,6 +173,38 @@ fn a_source_that_a_static_row_names_is_known() {
     let before = Counts::of(&vtep);
     other.send(&good_frame());
     before.and_delivered(1).expect(&vtep);
+}
+
+/// Half of twenty addresses of a host are named, by the flood list and by static rows.
+#[test]
+fn of_twenty_sources_the_ten_that_are_named_are_known() {
+    for family in Family::ALL {
+        let underlay = Underlay::new(2);
+        let host = &underlay.host(1).namespace;
+        let sources = (100..120).map(|number| match family {
+            Family::V4 => IpAddr::from([10, 200, 0, number]),
+            Family::V6 => IpAddr::from([0xfd00, 0x200, 0, 0, 0, 0, 0, number.into()]),
+        });
+        let sources: Vec<_> = sources.collect();
+        let prefix_len = if family == Family::V4 { 24 } else { 64 };
+        for source in &sources {
+            host.add_address(Host::DEVICE, *source, prefix_len);
+        }
+        let flood: Vec<_> = sources[..7].iter().map(|source| format!("\"{source}\"")).collect();
+        let rows = (1..).zip(&sources[7..10]).map(|(number, source)| {
+            format!("[[segment.fdb]]\nmac = \"{}\"\nremote = \"{source}\"\n", stranger(number))
+        });
+        let lines = format!("flood = [{}]\n{}", flood.join(", "), rows.collect::<String>());
+        let vtep = start(&underlay, family, &lines);
+        let delivered = Sniffer::of_stream(&underlay.host(0).namespace, TAP, 1);
+        let before = Counts::of(&vtep);
+        for source in &sources {
+            let socket = host.udp_socket((*source, 0));
+            socket.send_to(&vxlan(VNI, &good_frame()), (underlay.host(0).address(family), PORT)).unwrap();
+        }
+        before.and_delivered(10).and_dropped("unknown_source", 10).expect(&vtep);
+        delivered.expect(10);
+    }
 }
 
 /// Frames with an 802.1Q and an 802.1ad tag.

@@ -9,8 +9,9 @@ use testbed::{
     TapVtep, Underlay, guest_mac, ping, stays, wait_until,
 };
 
-use crate::bed::{
-    Cable, PORT, TAP, VNI, add_guest_addresses, flood_to_all, guest_address, kernel_peers, start, stranger,
+use crate::{
+    bed::{Cable, PORT, TAP, VNI, add_guest_addresses, flood_to_all, guest_address, kernel_peers, start, stranger},
+    shown::{Feature, With, shown_by_vxlan},
 };
 
 const COUNT: u32 = 1000;
@@ -62,6 +63,7 @@ fn head_end_replication_reaches_each_peer_once() {
             assert_eq!(remote["tx_packets"], 4 * COUNT, "{remote}");
             assert_eq!(remote["rx_packets"], 0, "{remote}");
         }
+        shown_by_vxlan(Feature::Flood, With::Kernel, family);
     }
 }
 
@@ -108,6 +110,7 @@ fn a_multicast_group_reaches_each_peer_once() {
             let all = Ping { sent: 3, received: 3, duplicates: 0 };
             assert_eq!(ping(&host.namespace, peer.guest_address(Family::V4), 3), all, "{group}");
         }
+        shown_by_vxlan(Feature::Groups, With::Kernel, family);
     }
 }
 
@@ -188,4 +191,54 @@ fn a_peer_that_refuses_costs_the_other_no_packet() {
         wait_until("the refuser is sent as many", || refused.count() == u64::from(count));
         assert_eq!((vtep.counter("tx_frames"), vtep.drops()), (u64::from(count), 0), "{family:?}");
     }
+}
+
+/// Nobody answers for an address of the underlay: the other gets each frame once all the same, and each is counted once.
+#[test]
+fn an_entry_that_does_not_resolve_costs_the_others_nothing() {
+    for (family, nobody) in [(Family::V4, "10.200.0.99"), (Family::V6, "fd00:200::99")] {
+        let underlay = Underlay::new(3);
+        Cable::Wire.lay(&underlay);
+        let peers = kernel_peers(&underlay, family);
+        let [two, three] = [1, 2].map(|host| underlay.host(host).address(family));
+        let vtep = start(&underlay, family, &format!("flood = [\"{two}\", \"{nobody}\", \"{three}\"]"));
+        floods_to_all(&underlay, &peers, MacAddr::BROADCAST, 1);
+        assert_eq!((vtep.counter("tx_frames"), vtep.drops()), (u64::from(COUNT), 0), "{family:?}");
+    }
+}
+
+/// A flood entry is changed for another by SIGHUP, in the midst of a stream: who stays has each frame once, and keeps its counters.
+#[test]
+fn a_changed_entry_leaves_the_others_as_they_were() {
+    let underlay = Underlay::new(4);
+    Cable::Wire.lay(&underlay);
+    let peers = kernel_peers(&underlay, Family::V4);
+    let [stays, goes, comes] = [1, 2, 3].map(|host| underlay.host(host).address(Family::V4));
+    let flood = |second: IpAddr| {
+        let lines = format!("flood = [\"{stays}\", \"{second}\"]");
+        crate::bed::one_segment(underlay.host(0), Family::V4, &lines)
+    };
+    let ours = &underlay.host(0).namespace;
+    let vtep = TapVtep::configured(crate::bed::PROGRAM, ours, &flood(goes));
+    let arriving = peers.iter().map(|peer| Sniffer::of_stream(&peer.guest, KernelVtep::GUEST_DEVICE, 1));
+    let arriving: Vec<_> = arriving.collect();
+    let frames = Numbered::new(MacAddr::BROADCAST, stranger(1), 1);
+    let mut sender = FrameSender::new(ours, TAP);
+    sender.send_all((0..COUNT).map(|number| frames.frame(number)));
+    wait_until("the second has them", || arriving[1].count() == u64::from(COUNT));
+    vtep.reload(&flood(comes));
+    // Those in the midst of it go to the old one or to the new one.
+    sender.send_all((COUNT..2 * COUNT).map(|number| frames.frame(number)));
+    wait_until("it has read that", || vtep.log().iter().any(|line| line.contains("read again")));
+    wait_until("the first has them", || arriving[0].count() == u64::from(2 * COUNT));
+    let before = [1, 2].map(|peer| arriving[peer].count());
+    assert_eq!(before[0] + before[1], u64::from(2 * COUNT), "each frame has gone to one of both");
+    sender.send_all((2 * COUNT..3 * COUNT).map(|number| frames.frame(number)));
+    arriving[0].expect_stream(1, 3 * COUNT);
+    arriving[1].expect(before[0]);
+    arriving[2].expect(before[1] + u64::from(COUNT));
+    assert_eq!((vtep.counter("tx_frames"), vtep.drops()), (u64::from(3 * COUNT), 0));
+    let remotes = vtep.show("remotes");
+    let of_it = remotes.as_array().unwrap().iter().find(|remote| remote["address"] == stays.to_string());
+    assert_eq!(of_it.map(|remote| remote["tx_packets"].clone()), Some((3 * COUNT).into()), "{remotes}");
 }

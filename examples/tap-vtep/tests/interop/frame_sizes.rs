@@ -5,7 +5,10 @@ use testbed::{
     Direction, EXPERIMENTAL, Family, FrameSender, KernelVtep, Namespace, Numbered, Sniffer, Underlay, guest_mac,
 };
 
-use crate::bed::{TAP, flood_to_all, kernel_peers, start, stranger};
+use crate::{
+    bed::{TAP, flood_to_all, kernel_peers, start, stranger},
+    shown::{Feature, With, shown_by_vxlan},
+};
 
 const ETHERNET_LEN: usize = 14;
 
@@ -40,5 +43,6 @@ fn every_size_passes_unchanged_both_ways() {
         pass_all(theirs, ours, stranger(1), guest_mac(2), mtu);
         let each = (mtu + 1) as u64;
         assert_eq!((vtep.counter("tx_frames"), vtep.counter("rx_frames"), vtep.drops()), (each, each, 0));
+        shown_by_vxlan(Feature::Sizes, With::Kernel, family);
     }
 }

@@ -7,9 +7,12 @@ use testbed::{
     Family, FrameSender, KernelVtep, Numbered, Sniffer, TapVtep, Underlay, frame, guest_mac, ping, stays, wait_until,
 };
 
-use crate::bed::{
-    Counts, HandPeer, PORT, TAP, VNI, add_guest_addresses, expect_at, flood_to_all, kernel_peers, rows, start,
-    stranger, tap_mac,
+use crate::{
+    bed::{
+        Counts, HandPeer, PORT, TAP, VNI, add_guest_addresses, expect_at, flood_to_all, kernel_peers, rows, start,
+        stranger, tap_mac,
+    },
+    shown::{Feature, With, shown_by_vxlan},
 };
 
 /// Our endpoint and two peers made by hand.
@@ -74,6 +77,7 @@ fn a_guest_that_moves_to_another_kernel_peer_is_followed() {
         FrameSender::new(ours, TAP).send_all(to_it.frames(100));
         arriving.expect_stream(stream, 100);
     }
+    shown_by_vxlan(Feature::Learning, With::Kernel, Family::V4);
 }
 
 /// A station that speaks on our TAP is no longer behind a remote.

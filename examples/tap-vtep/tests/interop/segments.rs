@@ -6,7 +6,10 @@ use testbed::{
     vxlan, wait_until,
 };
 
-use crate::bed::{HandPeer, PORT, PROGRAM, stranger};
+use crate::{
+    bed::{HandPeer, PORT, PROGRAM, stranger},
+    shown::{Feature, With, shown_by_vxlan},
+};
 
 const COUNT: u32 = 500;
 
@@ -97,4 +100,5 @@ fn kernel_peers_in_two_segments_do_not_meet() {
     assert_eq!(ping(&ours.namespace, peers[1].guest_address(Family::V4), 2), none);
     peers[0].guest.ip("link set eth0 up");
     wait_until("the guest is back", || ping(&ours.namespace, peers[0].guest_address(Family::V4), 2) == all);
+    shown_by_vxlan(Feature::Segments, With::Kernel, Family::V4);
 }

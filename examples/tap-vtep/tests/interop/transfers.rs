@@ -3,9 +3,12 @@
 
 use testbed::{Family, Host, KernelVtep, Namespace, TapVtep, Underlay, transfer};
 
-use crate::bed::{
-    Cable, Counts, PROGRAM, TAP, add_guest_addresses, expect_all_delivered, flood_to_all, guest_address, kernel_peers,
-    missing, one_segment, start_two_with, with_super_frames,
+use crate::{
+    bed::{
+        Cable, Counts, PROGRAM, TAP, add_guest_addresses, expect_all_delivered, flood_to_all, guest_address,
+        kernel_peers, missing, one_segment, start_two_with, with_super_frames,
+    },
+    shown::{Feature, With, shown_by_vxlan},
 };
 
 /// Bytes each way.
@@ -45,6 +48,16 @@ fn expect_super_frames(host: &Host, vtep: &TapVtep, context: &str) {
     assert!(read * 2 < sent, "{read} frames from the TAP, {sent} sent: {context}");
 }
 
+fn shown_by_transfers(with: With, outer: Family, cable: Cable, guests: GuestOffloads, way: &str) {
+    let feature = match (guests, way, cable) {
+        (GuestOffloads::Off, ..) => Feature::NoOffloads,
+        (_, "tunnel-gso", _) => Feature::TunnelGso,
+        (_, _, Cable::Veth) => Feature::Uncut,
+        (_, _, Cable::Wire | Cable::WireWithGro) => Feature::Wires,
+    };
+    shown_by_vxlan(feature, with, outer);
+}
+
 fn move_between(from: &Namespace, to: &Namespace, family: Family, number: u8, context: &str) {
     let moved = transfer(from, to, guest_address(number, family), bytes());
     assert_eq!(moved.sent.bytes, bytes());
@@ -73,6 +86,7 @@ fn against_the_kernel(outer: Family, inner: Family, cable: Cable, guests: GuestO
     expect_no_wrong_checksum(&[ours, theirs, &underlay.host(1).namespace], context);
     Counts::expect_no_drop(&vtep, context);
     assert!(vtep.counter("tx_bytes") > bytes() && vtep.counter("rx_bytes") > bytes(), "{}", vtep.show("stats"));
+    shown_by_transfers(With::Kernel, outer, cable, guests, way);
 }
 
 fn between_ours(outer: Family, inner: Family, cable: Cable, guests: GuestOffloads, way: &str) {
@@ -96,6 +110,7 @@ fn between_ours(outer: Family, inner: Family, cable: Cable, guests: GuestOffload
     if way == "socket" || cable != Cable::Veth {
         expect_all_delivered(&underlay, &endpoints, before, context);
     }
+    shown_by_transfers(With::Ours, outer, cable, guests, way);
 }
 
 #[test]

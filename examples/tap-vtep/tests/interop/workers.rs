@@ -5,9 +5,12 @@ use std::thread;
 use rustix::process::Signal;
 use testbed::{Family, Ping, Scratch, TapVtep, Underlay, ping, transfer, wait_until};
 
-use crate::bed::{
-    Cable, Counts, HandPeer, PROGRAM, TAP, add_guest_addresses, configuration_file, expect_all_delivered, flood_to_all,
-    guest_address, kernel_peers, missing, one_segment, only_line, run_to_end, start, start_two,
+use crate::{
+    bed::{
+        Cable, Counts, HandPeer, PROGRAM, TAP, add_guest_addresses, configuration_file, expect_all_delivered,
+        flood_to_all, guest_address, kernel_peers, missing, one_segment, only_line, run_to_end, start, start_two,
+    },
+    shown::{Feature, With, shown_by_vxlan},
 };
 
 const ALL: Ping = Ping { sent: 3, received: 3, duplicates: 0 };
@@ -75,6 +78,7 @@ fn two_workers_on_both_sides_lose_nothing() {
         Counts::expect_no_drop(vtep, "two workers on both sides");
     }
     expect_all_delivered(&underlay, &both, before, "two workers on both sides");
+    shown_by_vxlan(Feature::Workers, With::Ours, Family::V4);
 }
 
 #[test]
