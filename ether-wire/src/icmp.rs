@@ -184,31 +184,98 @@ const fn is_icmpv6_error(message_type: u8) -> bool {
 /// - The packet must not be answered: [`EncodeError::NotIp`], [`EncodeError::NotUnicast`], [`EncodeError::IcmpError`],
 ///   [`EncodeError::LaterFragment`], [`EncodeError::MayFragment`].
 pub fn too_big(frame: &[u8], mtu: u16, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-    let (stations, _) = EthernetHeader::from_prefix(frame).map_err(|_| EncodeError::NotIp)?;
-    let payload = ethernet::payload(frame).ok_or(EncodeError::NotIp)?;
-    let (link_header, packet) = frame.split_at_checked(payload.offset).ok_or(EncodeError::NotIp)?;
-    if !stations.source().is_unicast() || !stations.destination().is_unicast() {
-        return Err(EncodeError::NotUnicast);
+    TooBig::new(mtu).write(frame, buffer)
+}
+
+/// A too-big message to be, where [`too_big`] has too few words: from an address that the endpoint has, and to senders that
+/// allow fragments.
+///
+/// ```
+/// use ether_wire::{EtherType, EthernetHeader, IpProtocol, Ipv4Header, icmp::{MAX_TOO_BIG_LEN, TooBig}};
+///
+/// let mut frame = [0; 1514];
+/// EthernetHeader::new([2, 0, 0, 0, 0, 2].into(), [2, 0, 0, 0, 0, 1].into(), EtherType::IPV4).write_to(&mut frame)?;
+/// Ipv4Header::new([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), IpProtocol::UDP, 1500).write_to(&mut frame[14..])?;
+///
+/// let mut answer = [0; MAX_TOO_BIG_LEN];
+/// assert!(TooBig::new(1450).write(&frame, &mut answer).is_err(), "it may be fragmented");
+/// TooBig::new(1450).without_df().from_ipv4([10, 0, 0, 254].into()).write(&frame, &mut answer)?;
+/// assert_eq!(answer[26..30], [10, 0, 0, 254]);
+/// # Ok::<(), ether_wire::EncodeError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use]
+pub struct TooBig {
+    mtu: u16,
+    without_df: bool,
+    ipv4: Option<Ipv4Addr>,
+    ipv6: Option<Ipv6Addr>,
+}
+
+impl TooBig {
+    /// The message of [`too_big`]: `mtu` bytes of IP would pass.
+    pub const fn new(mtu: u16) -> Self {
+        Self { mtu, without_df: false, ipv4: None, ipv6: None }
     }
-    let length = match payload.ether_type {
-        EtherType::IPV4 => {
-            let quoted = ipv4_quote(packet)?;
-            let answer =
-                behind_link_header(buffer, link_header, Ipv4Header::LEN + IcmpHeader::LEN + quoted.bytes.len())?;
-            write_ipv4(answer, &quoted, mtu)
+
+    /// Answers IPv4 packets without DF, too: for an endpoint that does not fragment what others have sent. The sender's
+    /// system learns the MTU and fragments by itself from then on.
+    pub const fn without_df(mut self) -> Self {
+        self.without_df = true;
+        self
+    }
+
+    /// Answers IPv4 packets from this address, but for those that it has sent itself.
+    pub const fn from_ipv4(mut self, address: Ipv4Addr) -> Self {
+        self.ipv4 = Some(address);
+        self
+    }
+
+    /// Answers IPv6 packets from this address, but for those that it has sent itself.
+    pub const fn from_ipv6(mut self, address: Ipv6Addr) -> Self {
+        self.ipv6 = Some(address);
+        self
+    }
+
+    /// Writes the answer to `frame`. Returns the length of the written frame.
+    ///
+    /// # Errors
+    ///
+    /// As [`too_big`].
+    pub fn write(&self, frame: &[u8], buffer: &mut [u8]) -> Result<usize, EncodeError> {
+        let (stations, _) = EthernetHeader::from_prefix(frame).map_err(|_| EncodeError::NotIp)?;
+        let payload = ethernet::payload(frame).ok_or(EncodeError::NotIp)?;
+        let (link_header, packet) = frame.split_at_checked(payload.offset).ok_or(EncodeError::NotIp)?;
+        if !stations.source().is_unicast() || !stations.destination().is_unicast() {
+            return Err(EncodeError::NotUnicast);
         }
-        EtherType::IPV6 => {
-            let quoted = ipv6_quote(packet)?;
-            let answer =
-                behind_link_header(buffer, link_header, Ipv6Header::LEN + IcmpHeader::LEN + quoted.bytes.len())?;
-            write_ipv6(answer, &quoted, mtu)
-        }
-        _ => Err(EncodeError::NotIp),
-    }?;
-    let (answer, _) = EthernetHeader::from_prefix_mut(buffer).map_err(|_| EncodeError::NotIp)?;
-    answer.set_destination(stations.source());
-    answer.set_source(stations.destination());
-    Ok(link_header.len() + length)
+        let length = match payload.ether_type {
+            EtherType::IPV4 => {
+                let mut quoted = ipv4_quote(packet, self.without_df)?;
+                quoted.destination = from(self.ipv4, &quoted);
+                let answer =
+                    behind_link_header(buffer, link_header, Ipv4Header::LEN + IcmpHeader::LEN + quoted.bytes.len())?;
+                write_ipv4(answer, &quoted, self.mtu)
+            }
+            EtherType::IPV6 => {
+                let mut quoted = ipv6_quote(packet)?;
+                quoted.destination = from(self.ipv6, &quoted);
+                let answer =
+                    behind_link_header(buffer, link_header, Ipv6Header::LEN + IcmpHeader::LEN + quoted.bytes.len())?;
+                write_ipv6(answer, &quoted, self.mtu)
+            }
+            _ => Err(EncodeError::NotIp),
+        }?;
+        let (answer, _) = EthernetHeader::from_prefix_mut(buffer).map_err(|_| EncodeError::NotIp)?;
+        answer.set_destination(stations.source());
+        answer.set_source(stations.destination());
+        Ok(link_header.len() + length)
+    }
+}
+
+/// Whose address the answer comes from.
+fn from<Address: Copy + PartialEq>(own: Option<Address>, quoted: &Quote<'_, Address>) -> Address {
+    own.filter(|own| *own != quoted.source).unwrap_or(quoted.destination)
 }
 
 /// What an error quotes, and who is told.
@@ -218,7 +285,7 @@ struct Quote<'a, Address> {
     bytes: &'a [u8],
 }
 
-fn ipv4_quote(packet: &[u8]) -> Result<Quote<'_, Ipv4Addr>, EncodeError> {
+fn ipv4_quote(packet: &[u8], without_df: bool) -> Result<Quote<'_, Ipv4Addr>, EncodeError> {
     let parts = Ipv4Header::decode_with(packet, DecodeOptions::LENGTHS).map_err(|_| EncodeError::NotIp)?;
     let (source, destination) = (parts.header.source(), parts.header.destination());
     // 240.0.0.0/4, broadcast included, is no host's (RFC 1122 §3.2.1.3).
@@ -234,7 +301,7 @@ fn ipv4_quote(packet: &[u8]) -> Result<Quote<'_, Ipv4Addr>, EncodeError> {
     if parts.header.protocol() == IpProtocol::ICMP && parts.payload.first().is_none_or(|first| is_icmp_error(*first)) {
         return Err(EncodeError::IcmpError);
     }
-    if !parts.header.dont_fragment() {
+    if !parts.header.dont_fragment() && !without_df {
         return Err(EncodeError::MayFragment);
     }
     let length = usize::from(parts.header.total_length()).min(MAX_IPV4_ERROR_LEN - Ipv4Header::LEN - IcmpHeader::LEN);

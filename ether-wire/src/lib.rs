@@ -112,6 +112,7 @@ pub mod icmp;
 mod ip_protocol;
 pub mod ipv4;
 pub mod ipv6;
+pub mod mss;
 pub mod nd;
 pub mod options;
 pub mod outer;

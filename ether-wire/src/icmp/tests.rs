@@ -188,3 +188,50 @@ fn the_longest_answer_fits() {
     let frame = ipv6_frame(MAX_VLAN_TAGS, &[7; 9000], |_| ());
     assert_eq!(answer(&frame, 1450).unwrap().len(), MAX_TOO_BIG_LEN);
 }
+
+#[test]
+fn an_own_address_answers_all_but_itself() {
+    let own = (Ipv4Addr::new(10, 0, 0, 254), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xfe));
+    let answer_of = |frame: &[u8], too_big: TooBig| {
+        let mut buffer = [0; MAX_TOO_BIG_LEN];
+        let length = too_big.write(frame, &mut buffer).unwrap();
+        buffer[..length].to_vec()
+    };
+    for (address, expected) in [(own.0, own.0), (SOURCE, DESTINATION), (DESTINATION, DESTINATION)] {
+        let frame = ipv4_frame(0, &[7; 1500], |_| ());
+        let answer = answer_of(&frame, TooBig::new(1400).from_ipv4(address).from_ipv6(own.1));
+        let packet = Ipv4Header::decode_with(&answer[14..], DecodeOptions::STRICT).unwrap();
+        assert_eq!((packet.header.source(), packet.header.destination()), (expected, SOURCE));
+        assert_eq!(packet.payload, &too_big_of(&frame)[34..]);
+    }
+    for (address, expected) in [(own.1, own.1), (SOURCE_6, DESTINATION_6), (DESTINATION_6, DESTINATION_6)] {
+        let frame = ipv6_frame(0, &[7; 1500], |_| ());
+        let answer = answer_of(&frame, TooBig::new(1400).from_ipv4(own.0).from_ipv6(address));
+        let packet = Ipv6Header::decode(&answer[14..]).unwrap();
+        assert_eq!((packet.header.source(), packet.header.destination()), (expected, SOURCE_6));
+        let (icmp, quoted) = IcmpHeader::from_prefix(packet.payload).unwrap();
+        let pseudo = packet.header.pseudo_header(IpProtocol::ICMPV6, packet.payload.len() as u32);
+        assert!(icmp.is_checksum_valid(pseudo, quoted));
+        assert_eq!(&answer[62..], &too_big_of(&frame)[62..]);
+    }
+}
+
+/// What [`too_big`] says.
+fn too_big_of(frame: &[u8]) -> Vec<u8> {
+    answer(frame, 1400).unwrap()
+}
+
+#[test]
+fn a_sender_that_allows_fragments_is_told_where_asked_for() {
+    let frame = ipv4_frame(0, &[7; 1500], |header| header.set_dont_fragment(false));
+    let mut buffer = [0; MAX_TOO_BIG_LEN];
+    assert_eq!(TooBig::new(1400).write(&frame, &mut buffer), Err(EncodeError::MayFragment));
+    let length = TooBig::new(1400).without_df().write(&frame, &mut buffer).unwrap();
+    assert_eq!(&buffer[42..length], &frame[14..14 + length - 42]);
+    // A later fragment of it is not the start of anything.
+    let later = ipv4_frame(0, &[7; 1500], |header| {
+        header.set_dont_fragment(false);
+        header.set_fragment_offset(100);
+    });
+    assert_eq!(TooBig::new(1400).without_df().write(&later, &mut buffer), Err(EncodeError::LaterFragment));
+}
