@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use fdb::NeighborCounters;
 
-use crate::DropReason;
+use crate::{DropReason, too_big::AnswerBucket};
 
 /// Counts for one reason each.
 #[derive(Debug, Default)]
@@ -38,6 +38,8 @@ pub(crate) struct SegmentCounters {
     /// Not learned: no place for one more remote.
     pub(crate) remotes_full: AtomicU64,
     pub(crate) drops: DropCounters,
+    /// For answers to frames that are too big.
+    pub(crate) answers: AnswerBucket,
 }
 
 /// One lane's counters of what belongs to no segment.

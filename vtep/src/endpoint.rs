@@ -20,6 +20,7 @@ use crate::{
     ControlError, DataLane, Dscp, SegmentConfig,
     counters::{LaneCounters, SegmentCounters},
     encapsulation::TunnelHeaders,
+    path_mtu::PathMtus,
     routing_loop::OwnTunnels,
     segment::{Destination, Segment, Segments},
     storm::StormBuckets,
@@ -80,6 +81,7 @@ pub(crate) struct Shared {
     pub(crate) forwarding: ForwardingTable,
     pub(crate) remotes: RemoteTable,
     pub(crate) neighbors: NeighborTable,
+    pub(crate) path_mtus: PathMtus,
     pub(crate) hasher: FlowHasher,
     pub(crate) lane_counters: Box<[LaneCounters]>,
     pub(crate) lanes_taken: Box<[AtomicBool]>,
@@ -157,6 +159,7 @@ impl Endpoint {
             }),
             remotes: RemoteTable::new(secret(2), options.max_remotes),
             neighbors: NeighborTable::new(secret(3), options.max_neighbors),
+            path_mtus: PathMtus::default(),
             hasher: FlowHasher::new(secret(4)),
             lane_counters: iter::repeat_with(LaneCounters::default).take(lanes).collect(),
             lanes_taken: iter::repeat_with(|| AtomicBool::new(false)).take(lanes).collect(),
@@ -462,6 +465,7 @@ impl Endpoint {
         self.shared.forwarding.age(now, SWEEP_BUDGET);
         self.shared.neighbors.age(now, NEIGHBOR_BUDGET);
         self.shared.remotes.reclaim(now, REMOTE_IDLE, |remote| self.shared.forwarding.remote_in_use(remote));
+        self.shared.path_mtus.expire(&self.shared.remotes, now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) next has something to do.
@@ -494,6 +498,7 @@ impl Endpoint {
             Some(Arc::new(Segment {
                 id: SegmentId::new(u32::try_from(place).ok()?)?,
                 headers: state.headers.clone(),
+                fits_always: state.config.fits_always(),
                 flood: state.flood.iter().filter_map(destination).collect(),
                 configured: state.named.keys().copied().collect(),
                 config: state.config.clone(),

@@ -8,7 +8,8 @@ use fdb::{Row, SegmentId};
 use overlay_types::MacAddr;
 
 use crate::{
-    Destination, DropReason, Endpoint, REPLY_LEN, Received, from_tap::FrameEffects, from_underlay::Unchanged, inner,
+    Destination, DropReason, Endpoint, Mss, REPLY_LEN, Received, from_tap::FrameEffects, from_underlay::Unchanged,
+    inner,
 };
 
 /// What would happen to a frame from a TAP, and by which rows.
@@ -157,6 +158,9 @@ impl Endpoint {
             let mut frame = frame.to_vec();
             if let Some(ecn) = ecn {
                 inner::set_ecn(&mut frame, ecn);
+            }
+            if segment.config.mss == Mss::Clamp {
+                self.shared.clamp_received(segment, received.source, &mut frame);
             }
             frame
         });

@@ -162,6 +162,11 @@ impl DataLane {
             Ok(encapsulated) => TapVerdict::Send(encapsulated),
             Err(reason) => {
                 self.counters(segment).drops.count(reason, cut.frames);
+                if reason == DropReason::TooBig
+                    && let Some(answer) = self.answer_too_big(segment, frame, cut.largest, reply, now)
+                {
+                    return TapVerdict::Answer(answer);
+                }
                 TapVerdict::Drop(reason)
             }
         }
@@ -199,9 +204,7 @@ impl Shared {
         if tagged && config.vlan == Vlan::Drop {
             return Err(DropReason::VlanTag);
         }
-        // One tag is not part of the packet that the MTU is about (IEEE Std 802.3 §3.2.7).
-        let header = EthernetHeader::LEN + if tagged { VlanTag::LEN } else { 0 };
-        if largest > usize::from(config.mtu) + header {
+        if largest > config.frame_limit(tagged) {
             return Err(DropReason::TooBig);
         }
         if let Some(allowed) = &config.allowed_sources {
@@ -223,6 +226,9 @@ impl Shared {
                 let id = forward.remote().ok_or(DropReason::NoRemote)?;
                 // A row outlives its remote for a moment only while both are being removed.
                 let remote = self.remotes.get(id).ok_or(DropReason::NoRemote)?;
+                if !self.fits(segment, id, largest) {
+                    return Err(DropReason::TooBig);
+                }
                 Target::One(Destination {
                     remote: id,
                     address: remote.address,
@@ -230,6 +236,12 @@ impl Shared {
                 })
             }
             None if segment.flood.is_empty() => return Err(DropReason::NoRemote),
+            // Nobody can be told of a frame for many: it goes where it fits. One for a single station does not go half the way.
+            None if !destination.is_multicast()
+                && !segment.flood.iter().all(|to| self.fits(segment, to.remote, largest)) =>
+            {
+                return Err(DropReason::TooBig);
+            }
             None => Target::Flood(&segment.flood),
         };
         let (traffic_class, ttl) = outer_fields(config, frame);

@@ -7,7 +7,7 @@ use fdb::{Claim, Learn, RemoteId, RowState, SegmentId};
 use overlay_types::MacAddr;
 
 use crate::{
-    DataLane, DropReason, Encapsulation, Sources, Vlan,
+    DataLane, DropReason, Encapsulation, Mss, Sources, Vlan,
     counters::add,
     encapsulation::{self, Decoded},
     endpoint::Shared,
@@ -78,6 +78,9 @@ impl DataLane {
                 let frame = datagram.get_mut(decoded.header_len..).unwrap_or_default();
                 if let Some(ecn) = ecn {
                     inner::set_ecn(frame, ecn);
+                }
+                if segment.config.mss == Mss::Clamp {
+                    self.shared.clamp_received(segment, received.source, frame);
                 }
                 UnderlayVerdict::Deliver { segment: segment.id, frame }
             }

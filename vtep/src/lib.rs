@@ -64,6 +64,7 @@ extern crate alloc;
 extern crate std;
 
 mod anti_spoofing;
+mod clamp;
 mod control_error;
 mod counters;
 mod drop_reason;
@@ -74,11 +75,13 @@ mod from_tap;
 mod from_underlay;
 mod inner;
 mod lane;
+mod path_mtu;
 mod report;
 mod routing_loop;
 mod segment;
 mod storm;
 mod suppress;
+mod too_big;
 
 pub use anti_spoofing::AllowedSources;
 pub use control_error::ControlError;
@@ -95,8 +98,9 @@ pub use from_tap::{Cut, Encapsulated, REPLY_LEN, TapVerdict};
 pub use from_underlay::{Received, UnderlayVerdict};
 pub use geneve_wire::{OptionClass, OptionType};
 pub use lane::DataLane;
+pub use path_mtu::Path;
 pub use report::RemoteStatus;
-pub use segment::{Destination, Dscp, ReservedBits, SegmentConfig, Sources, Ttl, Vlan};
+pub use segment::{Destination, Dscp, Fragments, Mss, ReservedBits, SegmentConfig, Sources, Ttl, Vlan};
 pub use storm::Storm;
 
 #[cfg(doctest)]

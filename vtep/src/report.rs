@@ -91,6 +91,7 @@ impl Endpoint {
                     segments,
                     tx_packets: statistics.tx_packets,
                     rx_packets: statistics.rx_packets,
+                    path_mtu: table.path_mtu(id),
                     last_heard: statistics.last_heard.map(|heard| now.saturating_sub(heard)),
                 })
             })
@@ -126,6 +127,8 @@ pub struct RemoteStatus {
     pub tx_packets: u64,
     /// Datagrams taken from it.
     pub rx_packets: u64,
+    /// The largest packet of the underlay that gets there, in bytes, where that is known.
+    pub path_mtu: Option<u16>,
     /// How long ago the last one came; `None`: never.
     pub last_heard: Option<Duration>,
 }

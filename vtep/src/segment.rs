@@ -3,14 +3,17 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::{net::IpAddr, ops::RangeInclusive, time::Duration};
 
-use ether_wire::ecn::EcnMode;
+use ether_wire::{
+    ecn::EcnMode,
+    ethernet::{EthernetHeader, VlanTag},
+};
 use fdb::{RemoteId, SegmentId};
 use geneve_wire::Options;
 use overlay_types::{MacAddr, Vni};
 
 use crate::{
     AllowedSources, Encapsulation, Storm, TunnelOption, counters::SegmentCounters, encapsulation::TunnelHeaders,
-    routing_loop::OwnTunnels, storm::StormBuckets,
+    path_mtu, routing_loop::OwnTunnels, storm::StormBuckets,
 };
 
 /// What a segment is: RFC 7348's word for one virtual layer-2 network.
@@ -37,8 +40,14 @@ pub struct SegmentConfig {
     pub underlay_is_ipv6: bool,
     /// The largest inner packet in bytes, Ethernet header not counted.
     pub mtu: u16,
+    /// Whether datagrams may be fragmented on their way. Default [`Fragments::Never`].
+    pub fragments: Fragments,
+    /// What becomes of the maximum segment size of TCP connections that open. Default [`Mss::Keep`].
+    pub mss: Mss,
     /// The MAC of the TAP, where it is known.
     pub mac: Option<MacAddr>,
+    /// The addresses of the TAP: who answers other stations behind it that a frame is too big.
+    pub addresses: Vec<IpAddr>,
     /// Whether source MACs of received frames are learned (RFC 7348 §4.1).
     pub learning: bool,
     /// How long a learned row lives without a received frame; `None`: for ever.
@@ -91,7 +100,10 @@ impl SegmentConfig {
             underlay: 0,
             underlay_is_ipv6: false,
             mtu: 1500 - encapsulation.mtu_overhead(false),
+            fragments: Fragments::Never,
+            mss: Mss::Keep,
             mac: None,
+            addresses: Vec::new(),
             learning: true,
             ageing: Some(Duration::from_secs(300)),
             max_entries: 8192,
@@ -120,6 +132,26 @@ impl SegmentConfig {
         /// All three have eight bytes.
         const WITHOUT_OPTIONS: usize = 8;
         WITHOUT_OPTIONS + usize::from(self.options_len())
+    }
+
+    /// The bytes of the outer headers, IP header first.
+    pub(crate) fn outer_len(&self) -> usize {
+        usize::from(self.mtu_overhead()) - EthernetHeader::LEN
+    }
+
+    /// The longest frame from the TAP, Ethernet header included. One tag is not part of the packet that the MTU is about
+    /// (IEEE Std 802.3 §3.2.7).
+    #[inline]
+    pub(crate) fn frame_limit(&self, is_tagged: bool) -> usize {
+        usize::from(self.mtu) + EthernetHeader::LEN + if is_tagged { VlanTag::LEN } else { 0 }
+    }
+
+    /// The longest frame that fits every path behind its outer headers.
+    pub(crate) fn fits_always(&self) -> usize {
+        if self.fragments == Fragments::Allowed {
+            return usize::MAX;
+        }
+        usize::from(path_mtu::least(self.underlay_is_ipv6)).saturating_sub(self.outer_len())
     }
 
     fn options_len(&self) -> u16 {
@@ -157,6 +189,24 @@ pub enum ReservedBits {
     Reject,
 }
 
+/// Whether the datagrams of a segment may be fragmented on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fragments {
+    /// No: they have DF, and the path MTU to a remote limits what is sent there (RFC 7348 §4.3).
+    Never,
+    /// Yes, by whom they don't fit.
+    Allowed,
+}
+
+/// What becomes of the maximum segment size in a TCP SYN, in either direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mss {
+    /// It stays.
+    Keep,
+    /// It is lowered to what fits the segment and the path (RFC 6691).
+    Clamp,
+}
+
 /// What becomes of a frame with a VLAN tag (802.1Q or 802.1ad), in either direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "lowercase"))]
@@ -191,6 +241,8 @@ pub(crate) struct Segment {
     pub(crate) id: SegmentId,
     pub(crate) config: SegmentConfig,
     pub(crate) headers: TunnelHeaders,
+    /// A frame of so many bytes fits every path.
+    pub(crate) fits_always: usize,
     /// Who gets broadcast, unknown unicast and multicast.
     pub(crate) flood: Box<[Destination]>,
     /// Remotes that configuration names, sorted: whose datagrams [`Sources::Configured`] takes.

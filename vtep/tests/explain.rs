@@ -72,6 +72,8 @@ fn frame_is_explained(
             assert_eq!(explained, answer);
             None
         }
+        // Its sender is told, and that is no part of what becomes of the frame.
+        (ExplainedFrame::Drop(DropReason::TooBig), TapVerdict::Answer(_)) => Some(DropReason::TooBig),
         (explained, done) => panic!("{explained:?} is not {done:?}"),
     }
 }

@@ -23,6 +23,7 @@ mod metrics;
 mod netlink;
 mod outbound;
 mod outer_packet;
+mod path_mtu;
 mod plan;
 mod privileges;
 mod receive;

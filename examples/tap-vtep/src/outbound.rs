@@ -18,7 +18,7 @@ use crate::{
     send::{Addressed, Outgoing, SendBatch, drop_reason},
     tap::{self, Tap, TapWriter},
     tunnel_gso::Outer,
-    underlay::SenderPool,
+    underlay::{SenderPool, path::PathSocket},
 };
 
 /// Frames that are read before they are sent.
@@ -39,14 +39,17 @@ pub(crate) struct Outbound {
     /// For answers to the TAP.
     reply: Box<[u8; REPLY_LEN]>,
     writer: TapWriter,
+    /// To ask for path MTUs; one for each family, opened when the first datagram is too big.
+    path: [Option<PathSocket>; 2],
     /// Whether the underlay's helper TAP, if there is one, takes super-frames.
     tunnel_works: bool,
 }
 
 /// One frame of a batch.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Read {
-    length: usize,
+    /// Where it lies.
+    frame: Range<usize>,
     flooded: bool,
     was_sent: bool,
     failure: Option<DropReason>,
@@ -73,6 +76,7 @@ impl Outbound {
             batch: SendBatch::new(),
             reply: Box::new([0; REPLY_LEN]),
             writer: TapWriter::new(),
+            path: [None, None],
             tunnel_works: true,
         }
     }
@@ -83,6 +87,7 @@ impl Outbound {
         let tunnel_header = way.lane.tunnel_header_len(way.segment).unwrap_or(0);
         let frame_at = tunnel_header.max(VirtioNetHeader::LEN).next_multiple_of(ALIGNMENT);
         let virtio_at = frame_at - VirtioNetHeader::LEN;
+        let clamps_mss = way.lane.clamps_mss(way.segment);
         let (mut at, mut super_frames) = (0, 0);
         while self.read.len() < BATCH && super_frames < SUPER_FRAMES && at + frame_at + tap::READ_MAX <= MEMORY {
             let length = match tap.read(&mut self.memory[at + virtio_at..][..tap::READ_MAX]) {
@@ -110,7 +115,7 @@ impl Outbound {
             if virtio.is_super_frame() {
                 // What was read before it goes before it.
                 let virtio = *virtio;
-                self.flush(way, complaints);
+                self.flush(tap, way, complaints);
                 self.cut(tap, at + frame_at..at + frame_at + length, virtio, way, complaints);
                 super_frames += 1;
                 at = 0;
@@ -119,6 +124,9 @@ impl Outbound {
             if offload::finish_checksum(virtio, frame).is_err() {
                 way.lane.dropped(Some(way.segment), 1, DropReason::Truncated);
                 continue;
+            }
+            if clamps_mss {
+                way.lane.clamp_mss(way.segment, frame);
             }
             let encapsulated = match way.lane.from_tap(way.segment, frame, &mut self.reply, way.now) {
                 TapVerdict::Send(encapsulated) => encapsulated,
@@ -133,7 +141,8 @@ impl Outbound {
             let bytes = at + frame_at - header.len()..at + frame_at + length;
             let flooded = encapsulated.is_flooded();
             let frame = self.read.len();
-            self.read.push(Read { length, flooded, was_sent: false, failure: None });
+            let place = at + frame_at..at + frame_at + length;
+            self.read.push(Read { frame: place, flooded, was_sent: false, failure: None });
             for (remote, addressed) in addressed(&encapsulated, way) {
                 if self.batch.is_full() {
                     self.send(way, complaints);
@@ -142,16 +151,23 @@ impl Outbound {
             }
             at = (at + frame_at + length).next_multiple_of(ALIGNMENT);
         }
-        self.flush(way, complaints);
+        self.flush(tap, way, complaints);
         result
     }
 
     /// Sends the batch, and counts its frames.
-    fn flush(&mut self, way: Way<'_>, complaints: &mut Complaints) {
+    fn flush(&mut self, tap: &Tap, way: Way<'_>, complaints: &mut Complaints) {
         self.send(way, complaints);
         for read in &self.read {
             if read.was_sent {
-                way.lane.sent(way.segment, 1, read.length, read.flooded);
+                way.lane.sent(way.segment, 1, read.frame.len(), read.flooded);
+            } else if read.failure == Some(DropReason::TooBig) {
+                let frame = &self.memory[read.frame.clone()];
+                let cut = Cut::whole(frame.len());
+                let verdict = way.lane.refused_too_big(way.segment, frame, cut, &mut self.reply, way.now);
+                if let TapVerdict::Answer(answer) = verdict {
+                    answer_to(tap, &mut self.writer, answer);
+                }
             } else {
                 way.lane.dropped(Some(way.segment), 1, read.failure.unwrap_or(DropReason::Socket));
             }
@@ -161,7 +177,8 @@ impl Outbound {
 
     /// Sends the datagrams of the batch, and notes for each frame what became of it.
     fn send(&mut self, way: Way<'_>, complaints: &mut Complaints) {
-        let read = &mut self.read;
+        let Self { read, path, .. } = self;
+        let mut asked = None;
         self.batch.flush(way.pool, &self.memory, |outgoing, outcome| match outcome {
             Ok(()) => {
                 read[outgoing.frame].was_sent = true;
@@ -169,6 +186,9 @@ impl Outbound {
             }
             Err(error) => {
                 read[outgoing.frame].failure = Some(drop_reason(error));
+                if error == Errno::MSGSIZE && asked.replace(outgoing.remote) != Some(outgoing.remote) {
+                    ask_path_mtu(path, outgoing.addressed.destination.ip(), way);
+                }
                 complain(error, Some(&outgoing.addressed), way, complaints);
             }
         });
@@ -223,7 +243,18 @@ impl Outbound {
             way.lane.sent(way.segment, sent.frames, sent.bytes, encapsulated.is_flooded());
         }
         if let Some(error) = sent.failure {
-            way.lane.dropped(Some(way.segment), cut.frames - sent.frames, drop_reason(error));
+            let rest = Cut { frames: cut.frames - sent.frames, ..cut };
+            if error == Errno::MSGSIZE {
+                for destination in encapsulated.destinations() {
+                    ask_path_mtu(&mut self.path, destination.address, way);
+                }
+                let verdict = way.lane.refused_too_big(way.segment, frame, rest, &mut self.reply, way.now);
+                if let TapVerdict::Answer(answer) = verdict {
+                    answer_to(tap, &mut self.writer, answer);
+                }
+            } else {
+                way.lane.dropped(Some(way.segment), rest.frames, drop_reason(error));
+            }
             complain(error, None, way, complaints);
         }
     }
@@ -232,6 +263,18 @@ impl Outbound {
 /// Writes an answer to the TAP. The frame that it answers is counted already: one that is not taken is as lost as on any wire.
 fn answer_to(tap: &Tap, writer: &mut TapWriter, answer: &[u8]) {
     let _ = writer.write(tap, VirtioNetHeader::new(), answer, &[], &[]);
+}
+
+/// Learns from the kernel what fits the path to a remote, where it has refused a datagram as too big.
+fn ask_path_mtu(paths: &mut [Option<PathSocket>; 2], remote: IpAddr, way: Way<'_>) {
+    let path = &mut paths[usize::from(remote.is_ipv6())];
+    if path.is_none() {
+        *path = PathSocket::open(&way.pool.underlay).ok();
+    }
+    // What cannot be learned is a drop without an answer, and counted.
+    if let Some(Ok(mtu)) = path.as_ref().map(|path| path.mtu(&way.pool.underlay, remote)) {
+        let _ = way.lane.set_path_mtu(remote, mtu, way.now);
+    }
 }
 
 /// Sends a super-frame whole to its one remote; `None` where that is not the way for it.

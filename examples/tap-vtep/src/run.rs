@@ -30,6 +30,7 @@ use crate::{
     interface_watch::{Change, InterfaceWatch},
     metrics,
     netlink::Netlink,
+    path_mtu::PathMtus,
     plan::{Plan, PlanError, PlannedUnderlay},
     privileges,
     self_test::{Reason, udp_offloads},
@@ -250,6 +251,7 @@ pub(crate) struct Running {
     /// One for the interface of each underlay.
     watches: Vec<InterfaceWatch>,
     forwarded: Forwarded,
+    path_mtus: PathMtus,
 }
 
 impl Running {
@@ -300,6 +302,7 @@ impl Running {
             events,
             watches,
             forwarded: Forwarded::default(),
+            path_mtus: PathMtus::default(),
         })
     }
 
@@ -321,6 +324,7 @@ impl Running {
                     self.state.endpoint.handle_timeout(self.state.now());
                     self.follow_macs();
                     self.follow_underlays();
+                    self.path_mtus.look(&self.state);
                     self.follow_tunnel().await;
                     self.bring_back_taps().await?;
                     self.examine();

@@ -71,12 +71,14 @@ impl State {
         *self.health.write().unwrap_or_else(PoisonError::into_inner) = health;
     }
 
-    /// The MTU of the underlay by which a remote is reached.
+    /// The path MTU to a remote: that of the underlay's interface where nothing less is known.
     pub(crate) fn underlay_mtu(&self, remote: &RemoteStatus) -> u32 {
         let segments = self.segments();
         let segment = segments.iter().find(|segment| remote.segments.contains(&segment.id));
         let number = segment.map_or(0, |segment| segment.plan.options.rules.underlay);
-        self.underlays.get(usize::from(number)).map_or(0, |underlay| underlay.mtu.load(Ordering::Relaxed))
+        let interface =
+            self.underlays.get(usize::from(number)).map_or(0, |underlay| underlay.mtu.load(Ordering::Relaxed));
+        remote.path_mtu.map_or(interface, |path| interface.min(path.into()))
     }
 
     /// The segments that are served now.

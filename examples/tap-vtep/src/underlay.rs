@@ -3,6 +3,7 @@
 
 mod flow_label;
 mod gre;
+pub(crate) mod path;
 
 use std::{
     ffi::c_int,

@@ -11,8 +11,8 @@ use overlay_types::{EtherType, MacAddr, Vni};
 use serde::Deserialize;
 use toml::Spanned;
 use vtep::{
-    Dscp, EcnMode, Encapsulation, OptionClass, OptionType, ReservedBits, SegmentConfig, Sources, Storm, Ttl,
-    TunnelOption, Vlan,
+    Dscp, EcnMode, Encapsulation, Fragments, Mss, OptionClass, OptionType, ReservedBits, SegmentConfig, Sources, Storm,
+    Ttl, TunnelOption, Vlan,
 };
 
 use super::{
@@ -56,6 +56,7 @@ pub(super) struct SegmentTable {
     ttl: Option<NumberOrInherit<1, 255>>,
     dscp: Option<NumberOrInherit<0, 63>>,
     df: Option<bool>,
+    clamp_mss: Option<bool>,
     udp_checksum: Option<Spanned<bool>>,
     source_ports: Option<Spanned<[u16; 2]>>,
     #[serde(default)]
@@ -120,6 +121,7 @@ impl SegmentTable {
             ttl: None,
             dscp: None,
             df: None,
+            clamp_mss: None,
             udp_checksum: None,
             source_ports: None,
             fdb: Vec::new(),
@@ -193,6 +195,9 @@ impl SegmentTable {
             Some(NumberOrInherit::Number(dscp)) => Dscp::Fixed(dscp),
             Some(NumberOrInherit::Inherit) => Dscp::Inherit,
         };
+        rules.fragments = if self.df == Some(false) { Fragments::Allowed } else { Fragments::Never };
+        rules.mss = if self.clamp_mss == Some(true) { Mss::Clamp } else { Mss::Keep };
+        rules.addresses = self.addresses.iter().map(IpNet::addr).collect();
         if let Some(range) = &self.source_ports {
             rules.source_ports = source_ports(range, &key("source_ports"))?;
         }
@@ -205,7 +210,7 @@ impl SegmentTable {
             flood,
             forwards,
             neighbors,
-            df: self.df.unwrap_or(true),
+            df: rules.fragments == Fragments::Never,
             udp_checksum,
             rules,
         })

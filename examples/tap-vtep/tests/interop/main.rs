@@ -31,6 +31,7 @@ mod metrics;
 mod neighbor_frame;
 mod outer_header;
 mod own_peer;
+mod path_mtu;
 mod privileges;
 mod quick_start;
 mod reloads;
