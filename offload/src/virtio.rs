@@ -104,6 +104,17 @@ impl VirtioNetHeader {
         Self { gso_type: self.gso_type | Self::GSO_ECN, ..self }
     }
 
+    /// The same for a frame whose headers begin with so many bytes more or, below zero, fewer: a VLAN tag was put in or taken
+    /// out.
+    #[inline]
+    #[must_use]
+    pub fn moved(self, by: i16) -> Self {
+        let csum_start =
+            if self.needs_checksum() { self.csum_start().saturating_add_signed(by) } else { self.csum_start() };
+        let hdr_len = if self.hdr_len() == 0 { 0 } else { self.hdr_len().saturating_add_signed(by) };
+        Self { csum_start: U16::new(csum_start), hdr_len: U16::new(hdr_len), ..self }
+    }
+
     /// The first [`LEN`](Self::LEN) bytes as a header, whatever they hold, and the bytes behind it.
     ///
     /// # Errors

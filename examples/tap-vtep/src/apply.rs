@@ -57,7 +57,10 @@ impl Running {
         for (_, new) in planned.iter().filter(|(stays, _)| stays.is_none()) {
             // One that a segment gives up is taken over with whatever hangs on it.
             let held = gone.iter().find(|segment| segment.plan.options.tap == new.options.tap);
-            let tap = match held.and_then(|segment| self.taps.get(&segment.id)) {
+            // A trunk is shared with segments that stay, or with those before this one.
+            let shared = || old.iter().find(|segment| segment.plan.options.tap == new.options.tap);
+            let here = held.or_else(shared).and_then(|segment| self.taps.get(&segment.id));
+            let tap = match here.or_else(|| taps.get(&new.options.tap)) {
                 Some(tap) => tap.try_clone().map_err(TapProblem::Other),
                 None => TapQueues::open(&new.options.tap, self.workers.len()).map_err(TapProblem::from),
             };
@@ -95,7 +98,7 @@ impl Running {
                     self.change(&segment, &new, netlink)?;
                     segment.id
                 }
-                None => self.add(&new, taps.remove(&new.options.tap))?,
+                None => self.add(&new, taps.get(&new.options.tap))?,
             };
             // Each has one since the sockets were opened.
             if let Some(pool) = self.sockets.pool_for(&new).cloned() {
@@ -112,7 +115,7 @@ impl Running {
         Ok(())
     }
 
-    fn add(&mut self, new: &PlannedSegment, tap: Option<TapQueues>) -> Result<SegmentId, RunError> {
+    fn add(&mut self, new: &PlannedSegment, tap: Option<&TapQueues>) -> Result<SegmentId, RunError> {
         let refused = |error| RunError::Segment { segment: new.options.name.clone(), error };
         let endpoint = &self.state.endpoint;
         let id = add_segment(endpoint, new, self.state.origin).map_err(refused)?;
@@ -120,9 +123,9 @@ impl Running {
             let mac = tap.mac().map_err(|error| tap_error(new, TapProblem::Other(error)))?;
             endpoint.set_mac(id, mac).map_err(refused)?;
             for (index, worker) in self.workers.iter().enumerate() {
-                worker.send(Command::AddSegment(id, tap.for_worker(index)?, Arc::clone(pool)));
+                worker.send(Command::AddSegment(id, tap.for_worker(index, new.mapping())?, Arc::clone(pool)));
             }
-            self.taps.insert(id, tap);
+            self.taps.insert(id, tap.try_clone()?);
         }
         Ok(id)
     }
@@ -154,7 +157,7 @@ fn is_same(old: &PlannedSegment, new: &PlannedSegment) -> bool {
     let (before, after) = (&old.options.rules, &new.options.rules);
     (before.encapsulation, before.vni, before.port, before.underlay)
         == (after.encapsulation, after.vni, after.port, after.underlay)
-        && old.options.tap == new.options.tap
+        && (&old.options.tap, old.options.vlan_id) == (&new.options.tap, new.options.vlan_id)
         && old.send_options() == new.send_options()
 }
 

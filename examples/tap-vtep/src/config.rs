@@ -78,6 +78,8 @@ pub(crate) struct SegmentOptions {
     pub(crate) flood: Vec<IpAddr>,
     pub(crate) forwards: Vec<(MacAddr, IpAddr)>,
     pub(crate) neighbors: Vec<(IpAddr, MacAddr)>,
+    /// The VLAN that it is on a trunk: a TAP that it shares with others.
+    pub(crate) vlan_id: Option<u16>,
     pub(crate) df: bool,
     pub(crate) udp_checksum: bool,
     /// The rest; `mtu` and `underlay_is_ipv6` are set when the underlay is known.
@@ -351,7 +353,8 @@ impl Family {
 #[derive(Default)]
 struct Taken {
     names: BTreeSet<String>,
-    taps: BTreeMap<String, String>,
+    /// Each with its segment, and the segment of each VLAN where it is a trunk.
+    taps: BTreeMap<String, (String, BTreeMap<u16, String>)>,
     vnis: BTreeMap<(Encapsulation, Option<IpAddr>, u16, Vni), String>,
     /// UDP ports of addresses, each with the encapsulation that is spoken there.
     ports: BTreeMap<(Option<IpAddr>, u16), Encapsulation>,

@@ -35,6 +35,7 @@ mod show;
 mod sockets;
 mod state;
 mod tap;
+mod trunk;
 mod tunnel_gso;
 mod underlay;
 mod worker;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use ether_wire::{Ipv4Header, UdpHeader};
+use geneve_wire::GeneveHeader;
 use offload::{SuperFrame, VirtioNetHeader};
 use rustix::io::Errno;
 use tracing::warn;
@@ -17,6 +18,7 @@ use crate::{
     complaints::{Complaints, Work},
     send::{Addressed, Outgoing, SendBatch, drop_reason},
     tap::{self, Tap, TapWriter},
+    trunk::{self, TAG_LEN},
     tunnel_gso::Outer,
     underlay::{SenderPool, path::PathSocket},
 };
@@ -62,7 +64,21 @@ pub(crate) struct Way<'a> {
     pub(crate) segment: SegmentId,
     pub(crate) pool: &'a SenderPool,
     pub(crate) now: Duration,
+    /// Where answers go.
+    pub(crate) tap: &'a Tap,
 }
+
+/// Whose frames a TAP brings.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// One segment's.
+    Segment(Way<'a>),
+    /// Those of several, by their VLAN identifiers.
+    Trunk(&'a DataLane, Duration, &'a dyn Fn(u16) -> Option<Way<'a>>),
+}
+
+/// What there has to be before each frame of a trunk: any segment's tunnel header.
+const TRUNK_HEADER: usize = GeneveHeader::MAX_LEN;
 
 /// The TAP's file is dead: its interface was deleted.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,12 +98,18 @@ impl Outbound {
     }
 
     /// Sends what a TAP has, but no more than a batch.
-    pub(crate) fn serve(&mut self, tap: &Tap, way: Way<'_>, complaints: &mut Complaints) -> Result<(), TapGone> {
+    pub(crate) fn serve(&mut self, tap: &Tap, source: Source<'_>, complaints: &mut Complaints) -> Result<(), TapGone> {
         let mut result = Ok(());
-        let tunnel_header = way.lane.tunnel_header_len(way.segment).unwrap_or(0);
+        // Frames of which segment are read: when another's come, they are sent.
+        let (lane, now, mut current, tunnel_header) = match source {
+            Source::Segment(way) => {
+                (way.lane, way.now, Some(way), way.lane.tunnel_header_len(way.segment).unwrap_or(0))
+            }
+            Source::Trunk(lane, now, _) => (lane, now, None, TRUNK_HEADER),
+        };
         let frame_at = tunnel_header.max(VirtioNetHeader::LEN).next_multiple_of(ALIGNMENT);
         let virtio_at = frame_at - VirtioNetHeader::LEN;
-        let clamps_mss = way.lane.clamps_mss(way.segment);
+        let mut clamps_mss = current.is_some_and(|way| lane.clamps_mss(way.segment));
         let (mut at, mut super_frames) = (0, 0);
         while self.read.len() < BATCH && super_frames < SUPER_FRAMES && at + frame_at + tap::READ_MAX <= MEMORY {
             let length = match tap.read(&mut self.memory[at + virtio_at..][..tap::READ_MAX]) {
@@ -100,28 +122,45 @@ impl Outbound {
                 }
                 // It says nothing about the next frame.
                 Err(error) => {
-                    if complaints.is_new(Work::ReadTap, error, way.now) {
+                    if complaints.is_new(Work::ReadTap, error, now) {
                         warn!(%error, "cannot read from the TAP; trying on");
                     }
                     break;
                 }
             };
-            let Some(length) = length.checked_sub(VirtioNetHeader::LEN) else {
-                way.lane.dropped(Some(way.segment), 1, DropReason::Truncated);
+            let Some(mut length) = length.checked_sub(VirtioNetHeader::LEN) else {
+                lane.dropped(current.map(|way| way.segment), 1, DropReason::Truncated);
                 continue;
             };
+            let mut frame_at = frame_at;
             let (before, frame) = self.memory[at..at + frame_at + length].split_at_mut(frame_at);
             let Ok((virtio, _)) = VirtioNetHeader::from_prefix(&before[virtio_at..]) else { continue };
+            let mut virtio = *virtio;
+            if let Source::Trunk(_, _, way_of) = source {
+                let Some(way) = trunk::vlan_of(frame).and_then(way_of) else {
+                    lane.dropped(None, frames_of(virtio, frame), DropReason::VlanTag);
+                    continue;
+                };
+                trunk::take_tag(frame);
+                (frame_at, length) = (frame_at + TAG_LEN, length - TAG_LEN);
+                virtio = virtio.moved(-(TAG_LEN.cast_signed() as i16));
+                if current.is_none_or(|current| current.segment != way.segment) {
+                    self.flush(current, complaints);
+                    current = Some(way);
+                    clamps_mss = lane.clamps_mss(way.segment);
+                }
+            }
+            let Some(way) = current else { continue };
+            let (before, frame) = self.memory[at..at + frame_at + length].split_at_mut(frame_at);
             if virtio.is_super_frame() {
                 // What was read before it goes before it.
-                let virtio = *virtio;
-                self.flush(tap, way, complaints);
-                self.cut(tap, at + frame_at..at + frame_at + length, virtio, way, complaints);
+                self.flush(current, complaints);
+                self.cut(at + frame_at..at + frame_at + length, virtio, way, complaints);
                 super_frames += 1;
                 at = 0;
                 continue;
             }
-            if offload::finish_checksum(virtio, frame).is_err() {
+            if offload::finish_checksum(&virtio, frame).is_err() {
                 way.lane.dropped(Some(way.segment), 1, DropReason::Truncated);
                 continue;
             }
@@ -131,7 +170,7 @@ impl Outbound {
             let encapsulated = match way.lane.from_tap(way.segment, frame, &mut self.reply, way.now) {
                 TapVerdict::Send(encapsulated) => encapsulated,
                 TapVerdict::Answer(answer) => {
-                    answer_to(tap, &mut self.writer, answer);
+                    answer_to(way.tap, &mut self.writer, answer);
                     continue;
                 }
                 TapVerdict::Held | TapVerdict::Drop(_) => continue,
@@ -151,12 +190,14 @@ impl Outbound {
             }
             at = (at + frame_at + length).next_multiple_of(ALIGNMENT);
         }
-        self.flush(tap, way, complaints);
+        self.flush(current, complaints);
         result
     }
 
     /// Sends the batch, and counts its frames.
-    fn flush(&mut self, tap: &Tap, way: Way<'_>, complaints: &mut Complaints) {
+    fn flush(&mut self, way: Option<Way<'_>>, complaints: &mut Complaints) {
+        // Without one nothing was read.
+        let Some(way) = way else { return };
         self.send(way, complaints);
         for read in &self.read {
             if read.was_sent {
@@ -166,7 +207,7 @@ impl Outbound {
                 let cut = Cut::whole(frame.len());
                 let verdict = way.lane.refused_too_big(way.segment, frame, cut, &mut self.reply, way.now);
                 if let TapVerdict::Answer(answer) = verdict {
-                    answer_to(tap, &mut self.writer, answer);
+                    answer_to(way.tap, &mut self.writer, answer);
                 }
             } else {
                 way.lane.dropped(Some(way.segment), 1, read.failure.unwrap_or(DropReason::Socket));
@@ -195,14 +236,7 @@ impl Outbound {
     }
 
     /// Sends a super-frame by one decision.
-    fn cut(
-        &mut self,
-        tap: &Tap,
-        frame: Range<usize>,
-        virtio: VirtioNetHeader,
-        way: Way<'_>,
-        complaints: &mut Complaints,
-    ) {
+    fn cut(&mut self, frame: Range<usize>, virtio: VirtioNetHeader, way: Way<'_>, complaints: &mut Complaints) {
         let frame = &self.memory[frame];
         let Ok(super_frame) = SuperFrame::parse(&virtio, frame) else {
             way.lane.dropped(Some(way.segment), 1, DropReason::Truncated);
@@ -211,7 +245,7 @@ impl Outbound {
         let cut = Cut { frames: super_frame.segments() as u32, largest: super_frame.largest_frame() };
         let encapsulated = match way.lane.from_tap_cut(way.segment, frame, cut, &mut self.reply, way.now) {
             TapVerdict::Send(encapsulated) => encapsulated,
-            TapVerdict::Answer(answer) => return answer_to(tap, &mut self.writer, answer),
+            TapVerdict::Answer(answer) => return answer_to(way.tap, &mut self.writer, answer),
             TapVerdict::Held | TapVerdict::Drop(_) => return,
         };
         if self.tunnel_works
@@ -250,7 +284,7 @@ impl Outbound {
                 }
                 let verdict = way.lane.refused_too_big(way.segment, frame, rest, &mut self.reply, way.now);
                 if let TapVerdict::Answer(answer) = verdict {
-                    answer_to(tap, &mut self.writer, answer);
+                    answer_to(way.tap, &mut self.writer, answer);
                 }
             } else {
                 way.lane.dropped(Some(way.segment), rest.frames, drop_reason(error));
@@ -258,6 +292,11 @@ impl Outbound {
             complain(error, None, way, complaints);
         }
     }
+}
+
+/// How many frames this one stands for.
+fn frames_of(virtio: VirtioNetHeader, frame: &[u8]) -> u32 {
+    SuperFrame::parse(&virtio, frame).map_or(1, |super_frame| super_frame.segments() as u32)
 }
 
 /// Writes an answer to the TAP. The frame that it answers is counted already: one that is not taken is as lost as on any wire.

@@ -1,6 +1,7 @@
 //! What a configuration means on this host: which address, which interface, which MTU.
 
 use std::{
+    collections::BTreeMap,
     fmt, io,
     net::{IpAddr, SocketAddr},
     sync::{
@@ -15,6 +16,7 @@ use vtep::Sources;
 use crate::{
     config::{Config, MAX_MTU, MIN_MTU, SegmentOptions, SuperFrames},
     netlink::{Link, Netlink},
+    trunk::Mapping,
     underlay::{SendOptions, Underlay},
     worker::WorkerOptions,
 };
@@ -74,6 +76,12 @@ pub(crate) struct PlannedSegment {
 }
 
 impl PlannedSegment {
+    /// Where it is on a trunk.
+    pub(crate) fn mapping(&self) -> Option<Mapping> {
+        let vlan = self.options.vlan_id?;
+        Some(Mapping { trunk: self.options.tap.as_str().into(), vlan })
+    }
+
     /// The underlay and the port where zero checksums over IPv6 come, where the segment sends such.
     pub(crate) fn zero_checksum_port(&self) -> Option<(u8, u16)> {
         let rules = &self.options.rules;
@@ -168,9 +176,22 @@ impl Plan {
             let tap_exists = netlink.link(&options.tap)?.is_some();
             segments.push(PlannedSegment { options, local, tap_exists });
         }
+        share_mtu(&mut segments);
         check_zero_checksums(&segments)?;
         let Config { workers, super_frames, metrics, .. } = config;
         Ok(Self { workers, super_frames, underlays, metrics, segments })
+    }
+}
+
+/// The TAP of a trunk has one MTU, which all its segments can carry.
+fn share_mtu(segments: &mut [PlannedSegment]) {
+    let mut smallest: BTreeMap<String, u16> = BTreeMap::new();
+    for PlannedSegment { options, .. } in segments.iter().filter(|segment| segment.options.vlan_id.is_some()) {
+        let mtu = smallest.entry(options.tap.clone()).or_insert(options.rules.mtu);
+        *mtu = options.rules.mtu.min(*mtu);
+    }
+    for PlannedSegment { options, .. } in segments {
+        options.rules.mtu = smallest.get(&options.tap).copied().unwrap_or(options.rules.mtu);
     }
 }
 
@@ -198,6 +219,9 @@ impl fmt::Display for Plan {
                 writeln!(f, " VSID {}", rules.vni)?;
             }
             write!(f, "  TAP {} would be {what}, MTU {}", options.tap, rules.mtu)?;
+            if let Some(vlan) = options.vlan_id {
+                write!(f, ", VLAN {vlan}")?;
+            }
             if let Some(mac) = rules.mac {
                 write!(f, ", MAC {mac}")?;
             }

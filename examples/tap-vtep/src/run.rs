@@ -470,14 +470,19 @@ impl Running {
             let options = segment.plan.options.clone();
             if self.watches.iter().any(|watch| watch.index_of(&options.tap).is_some()) {
                 let (plan, workers) = (segment.plan.clone(), self.workers.len());
-                let opened = spawn_blocking(move || -> Result<TapQueues, TapProblem> {
-                    open_tap(&plan, workers, &Netlink::open()?)
-                });
+                let opened = match self.shared_tap(&segment) {
+                    Some(tap) => tap.try_clone().map_err(TapProblem::Other),
+                    None => spawn_blocking(move || -> Result<TapQueues, TapProblem> {
+                        open_tap(&plan, workers, &Netlink::open()?)
+                    })
+                    .await
+                    .map_err(io::Error::other)?,
+                };
                 // One that is not whole yet, or no TAP, has until the end of the wait.
-                if let Ok(tap) = opened.await.map_err(io::Error::other)? {
+                if let Ok(tap) = opened {
                     info!(segment = options.name, tap = options.tap, "the TAP is back");
                     for (index, worker) in self.workers.iter().enumerate() {
-                        worker.send(Command::ReplaceTap(id, tap.for_worker(index)?));
+                        worker.send(Command::ReplaceTap(id, tap.for_worker(index, segment.plan.mapping())?));
                     }
                     self.taps.insert(id, tap);
                     self.away.remove(&id);
@@ -489,6 +494,13 @@ impl Running {
             }
         }
         Ok(())
+    }
+
+    /// The TAP of a segment that another one on the same trunk has already.
+    fn shared_tap(&self, segment: &Segment) -> Option<&TapQueues> {
+        let segments = self.state.segments();
+        let mut others = segments.iter().filter(|other| other.plan.options.tap == segment.plan.options.tap);
+        others.find_map(|other| self.taps.get(&other.id))
     }
 
     /// Takes over MAC addresses that were changed from outside.

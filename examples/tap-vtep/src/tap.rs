@@ -13,12 +13,17 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{interface_request::interface_request, receive::last_error};
+use crate::{
+    interface_request::interface_request,
+    receive::last_error,
+    trunk::{Mapping, TAG_AT, TAG_LEN},
+};
 
 /// The most that a read brings: a virtio-net header and a super-frame.
 pub(crate) const READ_MAX: usize = VirtioNetHeader::LEN + (1 << 16);
-/// The most pieces of a frame that is written: a virtio-net header, a header, and the payloads of a merged run.
-const PIECES: usize = 2 + 128;
+/// The most pieces of a frame that is written: a virtio-net header, a header, in two parts and a tag between them on a trunk,
+/// and the payloads of a merged run.
+const PIECES: usize = 4 + 128;
 
 /// Whether an error of reading or writing says that the device was deleted. No other says that.
 pub(crate) fn is_gone(error: Errno) -> bool {
@@ -34,6 +39,8 @@ pub(crate) struct Tap {
     file: OwnedFd,
     /// Whether this holder reads from it; else another one does.
     pub(crate) reads: bool,
+    /// Where several segments share the device: which frames are this holder's.
+    pub(crate) mapping: Option<Mapping>,
     /// Refuses super-frames as a device does that cannot take them.
     #[cfg(test)]
     pub(crate) refuses_super_frames: bool,
@@ -63,6 +70,7 @@ impl Tap {
         Self {
             file,
             reads,
+            mapping: None,
             #[cfg(test)]
             refuses_super_frames: false,
         }
@@ -133,11 +141,10 @@ impl TapQueues {
     }
 
     /// A further holder for this worker: of its queue, or of the first one, to write to, where there are fewer.
-    pub(crate) fn for_worker(&self, worker: usize) -> io::Result<Tap> {
-        match self.0.get(worker) {
-            Some(queue) => queue.try_clone(),
-            None => Ok(Tap { reads: false, ..self.0[0].try_clone()? }),
-        }
+    pub(crate) fn for_worker(&self, worker: usize, mapping: Option<Mapping>) -> io::Result<Tap> {
+        let queue = self.0.get(worker);
+        let tap = queue.unwrap_or(&self.0[0]).try_clone()?;
+        Ok(Tap { reads: queue.is_some(), mapping, ..tap })
     }
 }
 
@@ -152,7 +159,8 @@ impl TapWriter {
         Self(Vec::with_capacity(PIECES))
     }
 
-    /// Writes one frame: `header`, and behind it pieces of `memory`. Again where a signal came between.
+    /// Writes one frame: `header`, and behind it pieces of `memory`; with the tag of the TAP's mapping, where it has one. Again
+    /// where a signal came between.
     pub(crate) fn write(
         &mut self,
         tap: &Tap,
@@ -165,14 +173,20 @@ impl TapWriter {
         if tap.refuses_super_frames && virtio.is_super_frame() {
             return Err(Errno::INVAL);
         }
-        let virtio = virtio.to_bytes();
+        let tag = tap.mapping.as_ref().map(Mapping::tag);
+        let virtio = if tag.is_some() { virtio.moved(TAG_LEN.cast_signed() as i16) } else { virtio }.to_bytes();
         self.0.clear();
         self.0.push(vector(&virtio));
-        if !header.is_empty() {
-            self.0.push(vector(header));
-        }
+        let mut parts = (!header.is_empty()).then_some(header).into_iter();
         // A run never has more; were it so, the frame would be short and the device refuse it.
-        self.0.extend(pieces.iter().take(PIECES - 2).map(|piece| vector(&memory[piece.range()])));
+        let mut payloads = pieces.iter().take(PIECES - 4).map(|piece| &memory[piece.range()]);
+        if let Some(tag) = &tag
+            && let Some((addresses, rest)) =
+                parts.next().or_else(|| payloads.next()).and_then(|first| first.split_at_checked(TAG_AT))
+        {
+            self.0.extend([addresses, tag, rest].map(vector));
+        }
+        self.0.extend(parts.chain(payloads).map(vector));
         let count = libc::c_int::try_from(self.0.len()).unwrap_or(libc::c_int::MAX);
         loop {
             // SAFETY: each vector describes memory that lives and does not change until the call is back.

@@ -2,6 +2,7 @@
 //! peer's sake.
 
 use std::{
+    collections::BTreeMap,
     os::fd::OwnedFd,
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -17,8 +18,9 @@ use crate::{
     complaints::Complaints,
     health::Pulse,
     inbound::{Destination, Inbound},
-    outbound::{Outbound, TapGone, Way},
+    outbound::{Outbound, Source, TapGone, Way},
     tap::Tap,
+    trunk::Mapping,
     underlay::{Receiver, SenderPool},
 };
 
@@ -85,6 +87,14 @@ struct Port {
     pool: Arc<SenderPool>,
 }
 
+impl Port {
+    /// How its frames go out; `None` while the TAP is away.
+    fn way<'a>(&'a self, lane: &'a DataLane, now: Duration) -> Option<Way<'a>> {
+        let Self { segment, tap, pool } = self;
+        Some(Way { lane, segment: *segment, pool, now, tap: tap.as_ref()? })
+    }
+}
+
 /// How many workers there are, and how they wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WorkerOptions {
@@ -108,6 +118,8 @@ pub(crate) struct Worker {
     lane: DataLane,
     /// By segment id.
     ports: Vec<Option<Port>>,
+    /// By name: the place of the segment that has each VLAN.
+    trunks: BTreeMap<Arc<str>, BTreeMap<u16, usize>>,
     /// A place is free again when its socket is served no more.
     receivers: Vec<Option<Arc<Receiver>>>,
     origin: Instant,
@@ -128,6 +140,7 @@ impl Worker {
         Ok(Self {
             lane: work.lane,
             ports: Vec::new(),
+            trunks: BTreeMap::new(),
             receivers: Vec::new(),
             origin: work.origin,
             events: work.events,
@@ -231,28 +244,59 @@ impl Worker {
         {
             // The control thread may hold the same file, and then closing ours would leave it in the set.
             let _ = epoll::delete(&self.epoll, &tap);
+            if let Some(Mapping { trunk, vlan }) = tap.mapping
+                && let Some(places) = self.trunks.get_mut(&trunk)
+            {
+                places.remove(&vlan);
+                self.choose_reader(&trunk);
+            }
+        }
+    }
+
+    /// Of the segments on a trunk, one is woken for what it brings, and serves them all.
+    fn choose_reader(&self, trunk: &str) {
+        let places = self.trunks.get(trunk).into_iter().flat_map(BTreeMap::values);
+        let mut reader = false;
+        for place in places {
+            let Some(Some(Port { segment, tap: Some(tap), .. })) = self.ports.get(*place) else { continue };
+            let reads = tap.reads && !reader;
+            reader |= reads;
+            let _ = epoll::modify(&self.epoll, tap, epoll::EventData::new_u64(segment.get().into()), wanted(reads));
         }
     }
 
     fn replace_tap(&mut self, segment: SegmentId, tap: Tap) {
         let data = epoll::EventData::new_u64(segment.get().into());
-        // That it has died is said in any case.
-        let wanted = if tap.reads { epoll::EventFlags::IN } else { epoll::EventFlags::empty() };
-        let added = epoll::add(&self.epoll, &tap, data, wanted);
+        let added = epoll::add(&self.epoll, &tap, data, wanted(tap.reads));
         let Some(port) = self.port(segment) else { return };
+        let mapping = tap.mapping.clone();
         port.tap = Some(tap);
+        if let Some(Mapping { trunk, vlan }) = mapping {
+            self.trunks.entry(Arc::clone(&trunk)).or_default().insert(vlan, segment.get() as usize);
+            self.choose_reader(&trunk);
+        }
         if added.is_err() {
             self.tap_gone(segment);
         }
     }
 
     fn tap_gone(&mut self, segment: SegmentId) {
-        let Some(port) = self.port(segment) else { return };
-        if let Some(tap) = port.tap.take() {
-            let _ = epoll::delete(&self.epoll, &tap);
+        let Some(Port { tap: Some(tap), .. }) = self.port(segment) else { return };
+        // Of a trunk only the reader hears that it has died.
+        let places = match &tap.mapping {
+            Some(mapping) => {
+                self.trunks.remove(&mapping.trunk).map_or_else(Vec::new, |places| places.into_values().collect())
+            }
+            None => vec![segment.get() as usize],
+        };
+        for place in places {
+            let Some(Some(port)) = self.ports.get_mut(place) else { continue };
+            if let Some(tap) = port.tap.take() {
+                let _ = epoll::delete(&self.epoll, &tap);
+            }
+            // Nobody listens any more only while everything ends.
+            let _ = self.events.send(Event::TapGone(port.segment));
         }
-        // Nobody listens any more only while everything ends.
-        let _ = self.events.send(Event::TapGone(segment));
     }
 
     fn add_receiver(&mut self, receiver: Arc<Receiver>) {
@@ -280,10 +324,22 @@ impl Worker {
     /// One batch of frames from a TAP.
     fn serve_tap(&mut self, place: usize) {
         // It may have been removed since the wait.
-        let Some(Some(Port { segment, tap: Some(tap), pool })) = self.ports.get(place) else { return };
+        let Some(Some(port)) = self.ports.get(place) else { return };
+        let Port { segment, tap: Some(tap), .. } = port else { return };
         let segment = *segment;
-        let way = Way { lane: &self.lane, segment, pool, now: self.origin.elapsed() };
-        if self.outbound.serve(tap, way, &mut self.complaints) == Err(TapGone) {
+        let (lane, now) = (&self.lane, self.origin.elapsed());
+        let result = match &tap.mapping {
+            None => match port.way(lane, now) {
+                Some(way) => self.outbound.serve(tap, Source::Segment(way), &mut self.complaints),
+                None => Ok(()),
+            },
+            Some(mapping) => {
+                let places = self.trunks.get(&mapping.trunk);
+                let way_of = |vlan| self.ports.get(*places?.get(&vlan)?)?.as_ref()?.way(lane, now);
+                self.outbound.serve(tap, Source::Trunk(lane, now, &way_of), &mut self.complaints)
+            }
+        };
+        if result == Err(TapGone) {
             self.tap_gone(segment);
         }
     }
@@ -303,6 +359,11 @@ impl Worker {
             self.tap_gone(segment);
         }
     }
+}
+
+/// That a TAP has died is said in any case.
+const fn wanted(reads: bool) -> epoll::EventFlags {
+    if reads { epoll::EventFlags::IN } else { epoll::EventFlags::empty() }
 }
 
 #[cfg(test)]

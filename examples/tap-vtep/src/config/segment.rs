@@ -12,14 +12,14 @@ use serde::Deserialize;
 use toml::Spanned;
 use vtep::{
     Dscp, EcnMode, Encapsulation, Fragments, Mss, OptionClass, OptionType, ReservedBits, SegmentConfig, Sources, Storm,
-    Ttl, TunnelOption, Vlan,
+    Ttl, TunnelOption,
 };
 
 use super::{
     Family, MAX_MTU, MIN_MTU, Problem, SegmentOptions, Taken, check_interface_name,
     defence::{self, AllowedTable},
     unplaced,
-    values::{Age, EcnWord, NumberOrInherit},
+    values::{Age, EcnWord, NumberOrInherit, VlanValue},
 };
 use crate::cli::RunOptions;
 
@@ -48,7 +48,7 @@ pub(super) struct SegmentTable {
     sources: Option<Sources>,
     suppress: Option<bool>,
     reserved_bits: Option<ReservedBits>,
-    vlan: Option<Vlan>,
+    vlan: Option<Spanned<VlanValue>>,
     storm: Option<Spanned<Storm>>,
     anti_spoofing: Option<Spanned<bool>>,
     allowed: Option<Vec<AllowedTable>>,
@@ -179,7 +179,10 @@ impl SegmentTable {
         rules.max_entries = self.max_entries.unwrap_or(rules.max_entries);
         rules.sources = sources;
         rules.reserved_bits = self.reserved_bits.unwrap_or(rules.reserved_bits);
-        rules.vlan = self.vlan.unwrap_or(rules.vlan);
+        let vlan_id = self.vlan_id();
+        if let Some(VlanValue::Word(vlan)) = self.vlan.as_ref().map(|vlan| *vlan.get_ref()) {
+            rules.vlan = vlan;
+        }
         rules.suppress = self.suppress.unwrap_or(rules.suppress);
         rules.storm = self.storm.as_ref().map(|storm| defence::storm(storm, path)).transpose()?;
         rules.allowed_sources =
@@ -210,6 +213,7 @@ impl SegmentTable {
             flood,
             forwards,
             neighbors,
+            vlan_id,
             df: rules.fragments == Fragments::Never,
             udp_checksum,
             rules,
@@ -287,10 +291,47 @@ impl SegmentTable {
         }
         let (tap, tap_key) = self.tap.as_ref().map_or((&self.name, "name"), |tap| (tap, "tap"));
         check_interface_name(tap, &key(tap_key))?;
-        if let Some(other) = taken.taps.insert(tap.get_ref().clone(), name.clone()) {
-            return Err(Problem::at(tap, key(tap_key), format!("segment \"{other}\" has this TAP")));
+        self.share_tap(tap, &key(tap_key), &name, &key("vlan"), taken)?;
+        if let Some(address) = self.addresses.first().filter(|_| self.vlan_id().is_some()) {
+            let reason = format!("{address} belongs on a VLAN interface of the trunk, not on the trunk");
+            return Err(Problem::at(tap, key("addresses"), reason));
         }
         Ok((name, tap.get_ref().clone()))
+    }
+
+    /// The VLAN that it is on a trunk.
+    fn vlan_id(&self) -> Option<u16> {
+        match self.vlan.as_ref()?.get_ref() {
+            VlanValue::Mapped(vlan) => Some(*vlan),
+            VlanValue::Word(_) => None,
+        }
+    }
+
+    /// A TAP is one segment's, or a trunk, and then each of its segments has a VLAN of its own.
+    fn share_tap(
+        &self,
+        tap: &Spanned<String>,
+        tap_key: &str,
+        name: &str,
+        vlan_key: &str,
+        taken: &mut Taken,
+    ) -> Result<(), Problem> {
+        let vlan = self.vlan_id();
+        let Some((other, vlans)) = taken.taps.get_mut(tap.get_ref()) else {
+            let vlans = vlan.map(|vlan| (vlan, name.to_owned())).into_iter().collect();
+            taken.taps.insert(tap.get_ref().clone(), (name.to_owned(), vlans));
+            return Ok(());
+        };
+        let Some(vlan) = vlan.filter(|_| !vlans.is_empty()) else {
+            return Err(Problem::at(tap, tap_key, format!("segment \"{other}\" has this TAP")));
+        };
+        match vlans.insert(vlan, name.to_owned()) {
+            None => Ok(()),
+            Some(other) => {
+                let reason = format!("segment \"{other}\" is VLAN {vlan} of {}", tap.get_ref());
+                Err(Problem { span: self.vlan.as_ref().map(Spanned::span), key: vlan_key.to_owned(), reason })
+            }
+        }
     }
 
     /// The flood list, and the group behind it.

@@ -6,7 +6,7 @@ use serde::{
     Deserialize,
     de::{Deserializer, Error, SeqAccess, Unexpected, Visitor},
 };
-use vtep::EcnMode;
+use vtep::{EcnMode, Vlan};
 
 /// `"auto"` or an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,44 @@ impl From<EcnWord> for EcnMode {
             EcnWord::Normal => Self::Normal,
             EcnWord::Compatibility => Self::Compatibility,
         }
+    }
+}
+
+/// What becomes of VLAN tags: a word, or a number for a segment on a trunk.
+#[derive(Clone, Copy)]
+pub(super) enum VlanValue {
+    Word(Vlan),
+    Mapped(u16),
+}
+
+impl<'de> Deserialize<'de> for VlanValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Value;
+
+        impl Visitor<'_> for Value {
+            type Value = VlanValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"drop\", \"carry\" or a number from 1 to 4094")
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<VlanValue, E> {
+                match u16::try_from(value) {
+                    Ok(value @ 1..=4094) => Ok(VlanValue::Mapped(value)),
+                    _ => Err(E::invalid_value(Unexpected::Signed(value), &self)),
+                }
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<VlanValue, E> {
+                match text {
+                    "drop" => Ok(VlanValue::Word(Vlan::Drop)),
+                    "carry" => Ok(VlanValue::Word(Vlan::Carry)),
+                    _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Value)
     }
 }
 

@@ -251,6 +251,87 @@ fn a_tap_that_takes_no_frame_costs_that_frame() {
     assert!(bed.events.try_recv().is_err(), "a full TAP is not gone");
 }
 
+/// A second segment, VNI 43, beside the first; both on a trunk: VLAN 10 and VLAN 20.
+fn with_trunk() -> (Bed, SegmentId) {
+    let mut bed = Bed::new();
+    let mut config = SegmentConfig::new(Vni::new(43).unwrap());
+    config.port = bed.port;
+    let second = bed.endpoint.add_segment(config).unwrap();
+    bed.endpoint.add_flood(second, PEER.into()).unwrap();
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (tap, guest) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+    bed.guest = guest;
+    let pool = Arc::clone(&bed.worker.port(bed.segment).unwrap().pool);
+    let mapped = |vlan| {
+        let mut tap = Tap::from_fd(tap.try_clone().unwrap());
+        tap.mapping = Some(Mapping { trunk: "trunk0".into(), vlan });
+        tap
+    };
+    bed.worker.remove_segment(bed.segment);
+    bed.worker.add_segment(bed.segment, mapped(10), Arc::clone(&pool));
+    bed.worker.add_segment(second, mapped(20), pool);
+    (bed, second)
+}
+
+fn tagged(frame: &[u8], vlan: u16) -> Vec<u8> {
+    [&frame[..12], &[0x81, 0x00], &vlan.to_be_bytes(), &frame[12..]].concat()
+}
+
+#[test]
+fn a_trunk_is_shared_by_tags() {
+    let (mut bed, second) = with_trunk();
+    let mut buffer = [0; 2048];
+    let vnis = [(10, 42), (20, 43), (20, 43), (10, 42), (10, 42)];
+    for (number, (vlan, _)) in (0..).zip(vnis) {
+        bed.queue(VirtioNetHeader::new(), &tagged(&frame(PEER_MAC, OUR_MAC, 60 + number), vlan));
+    }
+    // None, another one, priority only, and the tag of a provider.
+    let plain = frame(PEER_MAC, OUR_MAC, 60);
+    let mut provider = tagged(&plain, 10);
+    provider[12..14].copy_from_slice(&[0x88, 0xa8]);
+    let strangers = [plain.clone(), tagged(&plain, 30), tagged(&plain, 0xa000), provider];
+    for stranger in &strangers {
+        bed.queue(VirtioNetHeader::new(), stranger);
+    }
+    bed.turn();
+    let mut arrived: Vec<_> = (0..vnis.len())
+        .map(|_| {
+            let count = bed.peer.recv(&mut buffer).unwrap();
+            buffer[..count].to_vec()
+        })
+        .collect();
+    let mut expected: Vec<_> = (0..)
+        .zip(vnis)
+        .map(|(number, (_, vni))| [&[8, 0, 0, 0, 0, 0, vni, 0], &frame(PEER_MAC, OUR_MAC, 60 + number)[..]].concat())
+        .collect();
+    // Flows go by sockets of their own.
+    arrived.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(arrived, expected);
+    assert_eq!(bed.endpoint.drops().get(DropReason::VlanTag), strangers.len() as u64);
+    let sent = |segment| bed.endpoint.statistics(segment).unwrap().tx_frames;
+    assert_eq!((sent(bed.segment), sent(second)), (3, 2));
+
+    for (vni, vlan) in [(42, 10), (43, 20)] {
+        let into = frame(OUR_MAC, PEER_MAC, 70);
+        bed.deliver(&[&[8, 0, 0, 0, 0, 0, vni, 0], &into[..]].concat());
+        assert_eq!(bed.take(), Ok((VirtioNetHeader::new(), tagged(&into, vlan))));
+    }
+}
+
+#[test]
+fn a_trunk_goes_on_without_the_segment_that_read_it() {
+    let (mut bed, second) = with_trunk();
+    let mut buffer = [0; 2048];
+    bed.worker.remove_segment(bed.segment);
+    bed.out(&tagged(&frame(PEER_MAC, OUR_MAC, 60), 20));
+    let count = bed.peer.recv(&mut buffer).unwrap();
+    assert_eq!(buffer[..count], [&[8, 0, 0, 0, 0, 0, 43, 0], &frame(PEER_MAC, OUR_MAC, 60)[..]].concat());
+    bed.out(&tagged(&frame(PEER_MAC, OUR_MAC, 60), 10));
+    assert_eq!(bed.endpoint.drops().get(DropReason::VlanTag), 1);
+    assert_eq!(bed.endpoint.statistics(second).unwrap().tx_frames, 1);
+}
+
 #[test]
 fn commands_are_obeyed() {
     let mut bed = Bed::new();

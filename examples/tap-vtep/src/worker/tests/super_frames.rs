@@ -497,3 +497,35 @@ fn no_allocation_per_super_frame_or_run() {
     let statistics = bed.statistics();
     assert_eq!((statistics.tx_frames, statistics.rx_frames), (51 * 80, 51 * 80));
 }
+
+#[test]
+fn on_a_trunk_the_tag_is_taken_out_of_a_super_frame_and_put_into_a_run() {
+    for (family, transport) in kinds() {
+        let (mut bed, second) = with_trunk();
+        let payload = payload(5 * SEGMENT_SIZE + 7);
+        let first = outgoing(family, transport);
+        let whole = first.bytes(&payload);
+        // What the device says counts from the frame's first byte, tag included.
+        bed.queue(gso(&first, SEGMENT_SIZE).moved(4), &tagged(&whole, 20));
+        bed.turn();
+        let mut arrived: Vec<_> = (0..6).map(|_| receive(&bed)).collect();
+        let header = [8, 0, 0, 0, 0, 0, 43, 0];
+        let mut expected: Vec<_> = cut(&first, &payload).iter().map(|frame| [&header, &frame[..]].concat()).collect();
+        arrived.sort_unstable();
+        expected.sort_unstable();
+        assert!(arrived == expected, "{family:?} {transport:?}");
+        assert_eq!(bed.endpoint.statistics(second).unwrap().tx_frames, 6);
+
+        let first = incoming(family, transport);
+        for frame in cut(&first, &payload) {
+            bed.peer.send_to(&[&header, &frame[..]].concat(), (HERE, bed.port)).unwrap();
+        }
+        bed.turn();
+        let (virtio, run) = bed.take().unwrap();
+        assert_eq!(&run[12..16], [0x81, 0x00, 0, 20], "{family:?} {transport:?}");
+        let untagged = [&run[..12], &run[16..]].concat();
+        assert_eq!(untagged.len(), first.header_len() + payload.len());
+        let super_frame = offload::SuperFrame::parse(&virtio, &run).expect("a run with a tag");
+        assert_eq!((super_frame.segments(), super_frame.header_len()), (6, first.header_len() + 4));
+    }
+}
