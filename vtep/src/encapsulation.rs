@@ -189,7 +189,7 @@ impl TunnelHeaders {
     ///
     /// # Errors
     ///
-    /// [`ControlError::InvalidConfig`] for a VSID that is reserved, and for options that are none.
+    /// [`ControlError::InvalidConfig`] for the VSID 0xffffff, and for options that are none.
     pub(crate) fn new(config: &SegmentConfig) -> Result<Self, ControlError> {
         let invalid = |field| ControlError::InvalidConfig { field };
         if config.encapsulation != Encapsulation::Geneve && !config.options.is_empty() {
@@ -207,8 +207,16 @@ impl TunnelHeaders {
                 (bytes, len)
             }
             Encapsulation::Nvgre => {
-                let vsid = Vsid::try_from(config.vni).map_err(|_| invalid("vni"))?;
-                let header = |flow| NvgreHeader::new(vsid, FlowId::new(flow)).to_bytes();
+                // For use between two endpoints by agreement (RFC 7637 §3.2). The other reserved ones are in use everywhere.
+                if config.vni == Vni::MAX {
+                    return Err(invalid("vni"));
+                }
+                let [a, b, c] = config.vni.to_be_bytes();
+                let header = |flow| {
+                    let [flags @ .., _, _, _, _] = NvgreHeader::new(Vsid::MIN, FlowId::NONE).to_bytes();
+                    let [f1, f2, p1, p2] = flags;
+                    [f1, f2, p1, p2, a, b, c, flow]
+                };
                 ((0..=u8::MAX).flat_map(header).collect(), NvgreHeader::LEN)
             }
         };

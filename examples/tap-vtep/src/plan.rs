@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+use nvgre_wire::Vsid;
 use thiserror::Error;
 use vtep::Sources;
 
@@ -216,7 +217,8 @@ impl fmt::Display for Plan {
             if rules.encapsulation.is_udp() {
                 writeln!(f, " VNI {}, UDP port {}", rules.vni, rules.port)?;
             } else {
-                writeln!(f, " VSID {}", rules.vni)?;
+                let reserved = if Vsid::is_reserved(rules.vni.get()) { ", which RFC 7637 reserves" } else { "" };
+                writeln!(f, " VSID {}{reserved}", rules.vni)?;
             }
             write!(f, "  TAP {} would be {what}, MTU {}", options.tap, rules.mtu)?;
             if let Some(vlan) = options.vlan_id {

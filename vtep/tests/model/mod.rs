@@ -31,19 +31,21 @@ pub(crate) fn run(bytes: &[u8]) {
         match script.byte() % 16 {
             0..=5 => {
                 let (segment, frame) = (script.below(SEGMENTS.len()), script.frame());
-                let arrivals = sides[here].from_tap(segment, &frame, now);
+                let arrivals = sides[here].take_frame(segment, &frame, now);
                 for (mut datagram, mut received) in arrivals {
                     received.source = address(here);
-                    sides[1 - here].from_underlay(&mut datagram, received, now);
+                    sides[1 - here].take_datagram(&mut datagram, received, now);
                 }
             }
             6..=11 => {
                 let (mut datagram, received) = script.datagram();
-                sides[here].from_underlay(&mut datagram, received, now);
+                sides[here].take_datagram(&mut datagram, received, now);
             }
             12 => {
                 now += Duration::from_secs(script.byte().into());
-                sides.iter().for_each(|side| side.endpoint.handle_timeout(now));
+                for side in &sides {
+                    side.endpoint.handle_timeout(now);
+                }
             }
             13 => sides[here].flush(script.byte() & 1 == 0),
             14 => {
@@ -126,7 +128,7 @@ impl Script<'_> {
             1 => datagram.truncate(self.below(24)),
             _ => {}
         }
-        let other = &SEGMENTS[if self.byte() % 8 == 0 { self.below(SEGMENTS.len()) } else { spec.index }];
+        let other = &SEGMENTS[if self.below(8) == 0 { self.below(SEGMENTS.len()) } else { spec.index }];
         let mut received = Received::new(other.encapsulation, address(self.below(4)));
         received.ecn = Ecn::from_bits(self.byte() & 3);
         (datagram, received)
@@ -146,9 +148,9 @@ struct Spec {
     group_policy: Option<u16>,
     option: bool,
     learning: bool,
-    any_source: bool,
-    carries_tags: bool,
-    rejects: bool,
+    sources: Sources,
+    vlan: Vlan,
+    reserved_bits: ReservedBits,
 }
 
 const SEGMENTS: [Spec; 5] = {
@@ -159,16 +161,30 @@ const SEGMENTS: [Spec; 5] = {
         group_policy: None,
         option: false,
         learning: true,
-        any_source: false,
-        carries_tags: false,
-        rejects: false,
+        sources: Sources::Configured,
+        vlan: Vlan::Drop,
+        reserved_bits: ReservedBits::Ignore,
     };
     [
         PLAIN,
-        Spec { index: 1, vni: 43, group_policy: Some(0x1234), any_source: true, rejects: true, ..PLAIN },
-        Spec { index: 2, encapsulation: Encapsulation::Geneve, option: true, carries_tags: true, ..PLAIN },
-        Spec { index: 3, encapsulation: Encapsulation::Geneve, vni: 43, learning: false, rejects: true, ..PLAIN },
-        Spec { index: 4, encapsulation: Encapsulation::Nvgre, vni: 4242, any_source: true, ..PLAIN },
+        Spec {
+            index: 1,
+            vni: 43,
+            group_policy: Some(0x1234),
+            sources: Sources::Any,
+            reserved_bits: ReservedBits::Reject,
+            ..PLAIN
+        },
+        Spec { index: 2, encapsulation: Encapsulation::Geneve, option: true, vlan: Vlan::Carry, ..PLAIN },
+        Spec {
+            index: 3,
+            encapsulation: Encapsulation::Geneve,
+            vni: 43,
+            learning: false,
+            reserved_bits: ReservedBits::Reject,
+            ..PLAIN
+        },
+        Spec { index: 4, encapsulation: Encapsulation::Nvgre, vni: 4242, sources: Sources::Any, ..PLAIN },
     ]
 };
 
@@ -188,10 +204,14 @@ impl Spec {
         config.mac = Some(own.into());
         config.learning = self.learning;
         config.max_entries = 4;
-        config.sources = if self.any_source { Sources::Any } else { Sources::Configured };
-        config.reserved_bits = if self.rejects { ReservedBits::Reject } else { ReservedBits::Ignore };
-        config.vlan = if self.carries_tags { Vlan::Carry } else { Vlan::Drop };
+        config.sources = self.sources;
+        config.reserved_bits = self.reserved_bits;
+        config.vlan = self.vlan;
         config
+    }
+
+    fn rejects(&self) -> bool {
+        self.reserved_bits == ReservedBits::Reject
     }
 
     /// The tunnel header on the wire, by the standard's figure. `flow` is NVGRE's last byte.
@@ -230,13 +250,13 @@ fn read(encapsulation: Encapsulation, datagram: &[u8]) -> Result<(&'static Spec,
             }
             let spec = find()?;
             let is_policy = spec.group_policy.is_some() && first & 0x80 != 0;
-            let reserved = match spec.group_policy {
-                None => [first & !0x08, second, third, fourth, last] != [0; 5],
-                // G is set, or everything that is the policy's is zero.
-                Some(_) if is_policy => [first & !0x88, second & !0x48, last] != [0; 3],
-                Some(_) => [first & !0x08, second, third, fourth, last] != [0; 5],
+            // Without G everything that is the policy's is zero.
+            let reserved = if is_policy {
+                [first & !0x88, second & !0x48, last] != [0; 3]
+            } else {
+                [first & !0x08, second, third, fourth, last] != [0; 5]
             };
-            causes.add_if(reserved && spec.rejects, DropReason::ReservedBits);
+            causes.add_if(reserved && spec.rejects(), DropReason::ReservedBits);
             dont_learn = is_policy && second & 0x40 != 0;
             spec
         }
@@ -265,7 +285,7 @@ fn read(encapsulation: Encapsulation, datagram: &[u8]) -> Result<(&'static Spec,
                     }
                 }
             }
-            causes.add_if(reserved && spec.rejects, DropReason::ReservedBits);
+            causes.add_if(reserved && spec.rejects(), DropReason::ReservedBits);
             spec
         }
         _ => {
@@ -280,7 +300,7 @@ fn read(encapsulation: Encapsulation, datagram: &[u8]) -> Result<(&'static Spec,
                 return Err(first.into_iter().find(|reason| wrong.0.contains(reason)).unwrap());
             }
             let spec = find()?;
-            causes.add_if(flags & 0x03f8 != 0 && spec.rejects, DropReason::ReservedBits);
+            causes.add_if(flags & 0x03f8 != 0 && spec.rejects(), DropReason::ReservedBits);
             spec
         }
     };
@@ -378,19 +398,16 @@ impl Side {
     fn set_static(&mut self, segment: usize, mac: [u8; 6], remote: Option<usize>, now: Duration) {
         let (id, mac) = (self.ids[segment], MacAddr::new(mac));
         let known = &mut self.known[segment];
-        match remote {
-            Some(remote) => {
-                let added = self.endpoint.add_forward(id, mac, address(remote), now);
-                assert_eq!(added.is_ok(), mac.is_unicast(), "{added:?}");
-                if added.is_ok() {
-                    known.statics.insert(mac, remote);
-                }
+        if let Some(remote) = remote {
+            let added = self.endpoint.add_forward(id, mac, address(remote), now);
+            assert_eq!(added.is_ok(), mac.is_unicast(), "{added:?}");
+            if added.is_ok() {
+                known.statics.insert(mac, remote);
             }
-            None => {
-                let removed = self.endpoint.remove_forward(id, mac);
-                assert!(removed.is_ok() || !known.statics.contains_key(&mac));
-                known.statics.remove(&mac);
-            }
+        } else {
+            let removed = self.endpoint.remove_forward(id, mac);
+            assert!(removed.is_ok() || !known.statics.contains_key(&mac));
+            known.statics.remove(&mac);
         }
         known.heard.remove(&mac);
         self.lane.refresh();
@@ -408,7 +425,7 @@ impl Side {
     }
 
     /// A frame from the TAP: what goes to the other endpoint.
-    fn from_tap(&mut self, segment: usize, frame: &[u8], now: Duration) -> Vec<(Vec<u8>, Received)> {
+    fn take_frame(&mut self, segment: usize, frame: &[u8], now: Duration) -> Vec<(Vec<u8>, Received)> {
         let (spec, known) = (&SEGMENTS[segment], &mut self.known[segment]);
         self.taken += 1;
         let mut reply = [0; REPLY_LEN];
@@ -419,7 +436,7 @@ impl Side {
         } else {
             let tagged = frame[12..14] == [0x81, 0x00];
             causes.add_if(!source(frame).is_unicast(), DropReason::SourceMac);
-            causes.add_if(tagged && !spec.carries_tags, DropReason::VlanTag);
+            causes.add_if(tagged && spec.vlan == Vlan::Drop, DropReason::VlanTag);
             causes.add_if(frame.len() > MTU + 14 + if tagged { 4 } else { 0 }, DropReason::TooBig);
         }
         let encapsulated = match verdict {
@@ -468,7 +485,7 @@ impl Side {
         if arrives { vec![(datagram, received)] } else { Vec::new() }
     }
 
-    fn from_underlay(&mut self, datagram: &mut [u8], received: Received, now: Duration) {
+    fn take_datagram(&mut self, datagram: &mut [u8], received: Received, now: Duration) {
         self.taken += 1;
         let before = datagram.to_vec();
         let header = read(received.encapsulation, &before);
@@ -481,7 +498,7 @@ impl Side {
         let known = &mut self.known[spec.index];
         let from = (0..4).find(|number| address(*number) == received.source).unwrap();
         let configured = known.flood.contains(&from) || known.statics.values().any(|remote| *remote == from);
-        causes.add_if(!spec.any_source && !configured, DropReason::UnknownSource);
+        causes.add_if(spec.sources == Sources::Configured && !configured, DropReason::UnknownSource);
         // What may be a cause, by what the endpoint may have learned.
         let mut possible = causes.clone();
         let frame = before.get(offset..).filter(|frame| frame.len() >= 14);
@@ -489,7 +506,7 @@ impl Side {
             None => causes.add(DropReason::Truncated),
             Some(frame) => {
                 let (to, station) = (destination(frame), source(frame));
-                causes.add_if(frame[12..14] == [0x81, 0x00] && !spec.carries_tags, DropReason::VlanTag);
+                causes.add_if(frame[12..14] == [0x81, 0x00] && spec.vlan == Vlan::Drop, DropReason::VlanTag);
                 causes.add_if(station == self.own, DropReason::OwnMac);
                 let ce_on_not_ect = received.ecn == Ecn::Ce && inner_ecn(frame) == Some(Ecn::NotEct);
                 causes.add_if(ce_on_not_ect, DropReason::Ecn);

@@ -6,7 +6,6 @@ use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU16, ops::RangeInclusi
 
 use geneve_wire::{GeneveBuilder, GeneveHeader};
 use ipnet::IpNet;
-use nvgre_wire::Vsid;
 use overlay_types::{EtherType, MacAddr, Vni};
 use serde::Deserialize;
 use toml::Spanned;
@@ -242,8 +241,11 @@ impl SegmentTable {
             }
         }
         if encapsulation == Encapsulation::Nvgre {
-            Vsid::try_from(*self.vni.get_ref())
-                .map_err(|error| Problem::at(&self.vni, key("vni"), error.to_string()))?;
+            // Those below 4096 are reserved, too, and yet what most people begin with.
+            if *self.vni.get_ref() == Vni::MAX {
+                let reason = "the VSID 16777215 is not for tenants (RFC 7637 §3.2)";
+                return Err(Problem::at(&self.vni, key("vni"), reason));
+            }
         }
         if let Some(id) = self.group_policy.as_ref().filter(|_| encapsulation != Encapsulation::Vxlan) {
             return Err(Problem::at(id, key("group_policy"), not_here("group policy")));

@@ -231,7 +231,26 @@ fn mistakes_are_named_with_their_place() {
         ("sources = \"all\"", "6:11: segment[0].sources: unknown variant `all`, expected `configured` or `any`"),
         ("source_ports = [2, 1]", "6:16: segment[0].source_ports: "),
         ("source_ports = [0, 1]", "6:16: segment[0].source_ports: "),
-        ("encapsulation = \"nvgre\"", "4:7: segment[0].vni: the VSID 42 is reserved: "),
+        ("encapsulation = \"nvgre\"\nport = 47", "7:8: segment[0].port: nvgre has no port"),
+        ("encapsulation = \"nvgre\"\nudp_checksum = true", "7:16: segment[0].udp_checksum: nvgre has no UDP header"),
+        (
+            "[[segment]]\nname = \"red\"\nencapsulation = \"nvgre\"\nvni = 16777215",
+            "9:7: segment[1].vni: the VSID 16777215 is not for tenants (RFC 7637 §3.2)",
+        ),
+        ("vlan = 4095", "6:8: segment[0].vlan: "),
+        ("vlan = \"map\"", "6:8: segment[0].vlan: "),
+        (
+            "vlan = 7\n[[segment]]\nname = \"red\"\nvni = 43\ntap = \"blue0\"\nvlan = 7",
+            "11:8: segment[1].vlan: segment \"blue\" is VLAN 7 of blue0",
+        ),
+        (
+            "vlan = 7\n[[segment]]\nname = \"red\"\nvni = 43\ntap = \"blue0\"",
+            "10:7: segment[1].tap: segment \"blue\" has this TAP",
+        ),
+        (
+            "vlan = 7\naddresses = [\"10.0.0.1/24\"]",
+            "5:7: segment[0].addresses: 10.0.0.1/24 belongs on a VLAN interface of the trunk, not on the trunk",
+        ),
         ("vni = 5000", "6:1: "),
         ("group_policy = 65536", "6:16: segment[0].group_policy: "),
         ("encapsulation = \"geneve\"\ngroup_policy = 1", "7:16: segment[0].group_policy: geneve has no group policy"),

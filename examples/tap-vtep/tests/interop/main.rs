@@ -46,6 +46,7 @@ mod suppression;
 mod thousand_errors;
 mod transfers;
 mod tunnel;
+mod trunk;
 mod uncut;
 mod workers;
 mod zero_checksum;
