@@ -283,10 +283,9 @@ impl Worker {
     fn tap_gone(&mut self, segment: SegmentId) {
         let Some(Port { tap: Some(tap), .. }) = self.port(segment) else { return };
         // Of a trunk only the reader hears that it has died.
-        let places = match &tap.mapping {
-            Some(mapping) => {
-                self.trunks.remove(&mapping.trunk).map_or_else(Vec::new, |places| places.into_values().collect())
-            }
+        let trunk = tap.mapping.as_ref().map(|mapping| Arc::clone(&mapping.trunk));
+        let places = match trunk.and_then(|trunk| self.trunks.remove(&trunk)) {
+            Some(places) => places.into_values().collect(),
             None => vec![segment.get() as usize],
         };
         for place in places {

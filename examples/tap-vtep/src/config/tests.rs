@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use vtep::{AllowedSources, Dscp, EcnMode, ReservedBits, Sources, Storm, Ttl, Vlan};
+use vtep::{AllowedSources, Dscp, EcnMode, Fragments, ReservedBits, Sources, Storm, Ttl, Vlan};
 
 use super::*;
 
@@ -94,6 +94,8 @@ fn every_key() {
     rules.sources = Sources::Any;
     rules.reserved_bits = ReservedBits::Reject;
     rules.vlan = Vlan::Carry;
+    rules.fragments = Fragments::Allowed;
+    rules.addresses = vec![ip("10.42.0.1"), ip("fd00::1")];
     rules.suppress = true;
     rules.storm =
         Some(Storm { broadcast: Some(1000), unknown_unicast: Some(2000), multicast: Some(3000), burst: Some(40) });

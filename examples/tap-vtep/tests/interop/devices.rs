@@ -10,6 +10,7 @@ use testbed::{
 use crate::bed::{
     PORT, PROGRAM, TAP, VNI, add_guest_addresses, flood_to_all, guest_address, kernel_peers, one_segment, start,
 };
+use crate::shown::{Feature, With, shown_by_vxlan};
 
 const ALL: Ping = Ping { sent: 3, received: 3, duplicates: 0 };
 
@@ -125,6 +126,7 @@ fn a_tap_that_is_deleted_and_made_again_is_taken_up_again() {
         assert_eq!(ping(ours, peers[0].guest_address(Family::V4), 3), ALL);
     }
     assert_eq!(vtep.stop().status, Some(0));
+    shown_by_vxlan(Feature::Returns, With::Kernel, Family::V4);
 }
 
 /// A TAP that is gone for good, or whose name belongs to something else now, ends the program with status 1 and one clear line.

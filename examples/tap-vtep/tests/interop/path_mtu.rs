@@ -8,6 +8,7 @@ use testbed::{
 };
 
 use crate::bed::{Counts, TAP, flood_to_all, guest_address, start, start_two, start_two_with, stranger, tap_mac};
+use crate::shown::{Feature, With, shown_by_vxlan};
 
 const ETHERNET_LEN: usize = 14;
 
@@ -158,6 +159,9 @@ fn a_path_that_narrows_under_way_is_learned_and_the_guest_is_told() {
         narrows_under_way("socket", outer);
     }
     narrows_under_way("auto", Family::V4);
+    for outer in Family::ALL {
+        shown_by_vxlan(Feature::PathMtu, With::Ours, outer);
+    }
 }
 
 #[test]

@@ -50,6 +50,10 @@ pub(crate) enum Feature {
     Segments,
     Learning,
     Flannel,
+    Suppression,
+    PathMtu,
+    ZeroChecksum,
+    Returns,
 }
 
 impl Feature {
@@ -79,6 +83,10 @@ impl Feature {
             Self::Groups => "multicast groups: each peer exactly once",
             Self::Segments => "several segments on one port",
             Self::Flannel => "a node among those of Flannel: routes, static rows, nothing learned",
+            Self::Suppression => "ARP and Neighbor Discovery answered from the table, IPv4 and IPv6 inside",
+            Self::PathMtu => "a path that narrows under way: TCP goes on, the sender is told, IPv4 and IPv6 inside",
+            Self::ZeroChecksum => "UDP checksums of zero over IPv6",
+            Self::Returns => "a TAP that is deleted and made again",
             Self::Learning => "learning, and following a guest that moves",
         }
     }

@@ -16,6 +16,7 @@ use crate::{
         stranger, tap_mac,
     },
     neighbor_frame::{Arp, Nd, is_advertisement_of, is_arp_reply_of, is_question_for},
+    shown::{Feature, With, shown_by_vxlan},
 };
 
 /// Time for a frame that should not come to come.
@@ -107,6 +108,7 @@ fn the_kernel_is_answered_once_both_rows_are_known() {
         questions.expect(1);
         assert_eq!(bed.vtep.drops(), 0);
     }
+    shown_by_vxlan(Feature::Suppression, With::Kernel, Family::V4);
 }
 
 /// One row is not enough, whichever: without the other the question goes out.
@@ -438,4 +440,5 @@ fn both_ends_may_suppress() {
         }
         assert_eq!(vtep.drops(), 0);
     }
+    shown_by_vxlan(Feature::Suppression, With::Ours, Family::V4);
 }

@@ -11,6 +11,7 @@ use crate::{
         Cable, Counts, HandPeer, PORT, PROGRAM, TAP, VNI, configuration_file, flood_to_all, one_segment, only_line,
         run_to_end, start, start_two,
     },
+    shown::{Feature, With, shown_by_vxlan},
     tunnel::Tunnel,
 };
 
@@ -58,6 +59,7 @@ fn two_of_ours_understand_each_other() {
             Counts::expect_no_drop(vtep, &format!("{cable:?}"));
         }
     }
+    shown_by_vxlan(Feature::ZeroChecksum, With::Ours, Family::V6);
 }
 
 /// With the segment's VNI and from its remotes it is taken; others are counted. The rest of RFC 6936 §5, the
