@@ -97,8 +97,14 @@ fn for_people(value: &Value) -> String {
     for to in value["destinations"].as_array().into_iter().flatten() {
         let port = to["port"].as_u64().map_or_else(String::new, |port| format!(" port {port}"));
         let by_kernel: Vec<_> = to["by_kernel"].as_array().into_iter().flatten().map(word).collect();
-        let kernel = format!("the kernel fills in {}", by_kernel.join(" and "));
-        line("to", &format!("{}{port}, {} bytes; {kernel}", word(&to["remote"]), to["length"]));
+        let mut said = vec![format!("{}{port}, {} bytes", word(&to["remote"]), to["length"])];
+        if !by_kernel.is_empty() {
+            said.push(format!("the kernel fills in {}", by_kernel.join(" and ")));
+        }
+        if to["fragmented"] == true {
+            said.push("the kernel fragments it, for it is larger than the underlay's MTU".to_owned());
+        }
+        line("to", &said.join("; "));
         dump(&to["bytes"]).for_each(|bytes| line("", &bytes));
     }
     dump(&value["bytes"]).for_each(|bytes| line("", &bytes));

@@ -1,6 +1,6 @@
 //! What would happen to a frame, as the running program says it: the decision of `vtep`, and the bytes that would go out.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::atomic::Ordering};
 
 use ether_wire::{Ecn, EthernetHeader};
 use serde_json::{Value, json};
@@ -44,8 +44,11 @@ pub(crate) fn of_frame(state: &State, segment: &Segment, frame: &[u8]) -> Result
 }
 
 fn send_into(answer: &mut Value, segment: &Segment, send: &ExplainedSend, frame: &[u8]) -> Result<(), String> {
-    let options = &segment.pool.options;
-    let source_port = options.is_udp.then(|| segment.pool.port(segment.pool.choose(send.source_port)));
+    let (pool, options) = (&segment.pool, &segment.pool.options);
+    let socket = pool.choose(send.source_port);
+    let source_port = options.is_udp.then(|| pool.port(socket));
+    let flow_label = pool.sends_flow_labels(socket).then(|| pool.flow_label(socket, send.flow));
+    let underlay_mtu = pool.underlay.mtu.load(Ordering::Relaxed) as usize;
     answer["source_port"] = source_port.into();
     let mut destinations = Vec::with_capacity(send.destinations.len());
     for to in &send.destinations {
@@ -56,6 +59,7 @@ fn send_into(answer: &mut Value, segment: &Segment, send: &ExplainedSend, frame:
             traffic_class: send.traffic_class,
             ttl: send.ttl,
             df: options.df,
+            flow_label,
             checksum: options.is_udp && options.udp_checksum,
             flow: send.flow,
             tunnel_header: &send.header,
@@ -66,6 +70,7 @@ fn send_into(answer: &mut Value, segment: &Segment, send: &ExplainedSend, frame:
             "port": source_port.map(|_| to.port),
             "length": bytes.len(),
             "by_kernel": packet.by_kernel(),
+            "fragmented": !options.df && bytes.len() > underlay_mtu,
             "bytes": hex::encode(&bytes),
         }));
     }

@@ -20,6 +20,8 @@ pub(crate) struct OuterPacket<'a> {
     pub(crate) traffic_class: u8,
     pub(crate) ttl: u8,
     pub(crate) df: bool,
+    /// Over IPv6. `None`: the kernel makes one.
+    pub(crate) flow_label: Option<u32>,
     /// Whether there is a UDP checksum.
     pub(crate) checksum: bool,
     pub(crate) flow: FlowHash,
@@ -42,8 +44,9 @@ impl OuterPacket<'_> {
         template.write_to(&mut packet, inner)?;
         if self.source.is_ipv6() {
             // Behind version and traffic class.
-            packet[1] &= 0xf0;
-            packet[2..4].fill(0);
+            let [_, label @ ..] = self.flow_label.unwrap_or(0).to_be_bytes();
+            packet[1] = packet[1] & 0xf0 | label[0];
+            packet[2..4].copy_from_slice(&label[1..]);
         } else if let Ok((header, _)) = Ipv4Header::from_prefix_mut(&mut packet) {
             header.set_dont_fragment(self.df);
         }
@@ -53,7 +56,11 @@ impl OuterPacket<'_> {
 
     /// The fields of [`bytes`](Self::bytes) that only the kernel fills in.
     pub(crate) fn by_kernel(&self) -> &'static [&'static str] {
-        if self.source.is_ipv6() { &["flow_label"] } else { &["identification", "header_checksum"] }
+        match (self.source, self.flow_label) {
+            (IpAddr::V4(_), _) => &["identification", "header_checksum"],
+            (IpAddr::V6(_), None) => &["flow_label"],
+            (IpAddr::V6(_), Some(_)) => &[],
+        }
     }
 }
 
@@ -69,6 +76,7 @@ mod tests {
             traffic_class: 0xb9,
             ttl: 9,
             df: true,
+            flow_label: Some(0xa_bcde),
             checksum: true,
             flow: FlowHash::new(0x1234_5678),
             tunnel_header: &[8, 0, 0, 0, 0, 0, 42, 0],
@@ -100,10 +108,16 @@ mod tests {
 
     #[test]
     fn over_ipv6_and_gre() {
-        let bytes = packet("2001:db8::1", "2001:db8::2", None).bytes(&[0xcd; 60]).unwrap();
-        assert_eq!(bytes[..8], [0x6b, 0x90, 0, 0, 0, 68, 47, 9]);
+        let packet = packet("2001:db8::1", "2001:db8::2", None);
+        let bytes = packet.bytes(&[0xcd; 60]).unwrap();
+        assert_eq!(bytes[..8], [0x6b, 0x9a, 0xbc, 0xde, 0, 68, 47, 9]);
         assert_eq!(bytes[40..48], [8, 0, 0, 0, 0, 0, 42, 0]);
         assert_eq!(bytes.len(), 48 + 60);
+        assert_eq!(packet.by_kernel(), [""; 0]);
+
+        let unlabelled = OuterPacket { flow_label: None, ..packet };
+        assert_eq!(unlabelled.bytes(&[]).unwrap()[..4], [0x6b, 0x90, 0, 0]);
+        assert_eq!(unlabelled.by_kernel(), ["flow_label"]);
     }
 
     #[test]

@@ -273,6 +273,11 @@ impl SenderPool {
         self.labels.as_ref().map_or_else(|| flow.ipv6_flow_label(), |labels| labels[socket])
     }
 
+    /// Whether a socket sends that label; else the kernel makes one.
+    pub(crate) fn sends_flow_labels(&self, socket: usize) -> bool {
+        flow_label::sends_flow_labels(self.sockets[socket].as_fd())
+    }
+
     /// Whether a message may carry several datagrams.
     pub(crate) fn segments(&self) -> bool {
         self.segments.load(Ordering::Relaxed)

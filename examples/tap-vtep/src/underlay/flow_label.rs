@@ -25,17 +25,23 @@ pub(super) fn of_sockets(count: usize) -> io::Result<Vec<u32>> {
 ///
 /// `true` where the socket did send them.
 pub(crate) fn stop_flow_labels(socket: BorrowedFd<'_>) -> bool {
-    let (mut was, mut length): (c_int, _) = (0, size_of::<c_int>() as libc::socklen_t);
-    let (level, name) = (libc::IPPROTO_IPV6, libc::IPV6_FLOWINFO_SEND);
-    // SAFETY: the pointers lead to values that outlive the call, the length says how large the first one is.
-    let status = unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut was).cast(), &raw mut length) };
-    if status < 0 || was == 0 {
+    if !sends_flow_labels(socket) {
         return false;
     }
-    let off: c_int = 0;
+    let (off, length): (c_int, _) = (0, size_of::<c_int>() as libc::socklen_t);
+    let (level, name) = (libc::IPPROTO_IPV6, libc::IPV6_FLOWINFO_SEND);
     // SAFETY: the pointer and the length describe `off`, which outlives the call; the kernel only reads it.
     let status = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const off).cast(), length) };
     status == 0
+}
+
+/// Whether a socket sends labels of ours. One for IPv4 sends none.
+pub(super) fn sends_flow_labels(socket: BorrowedFd<'_>) -> bool {
+    let (mut sends, mut length): (c_int, _) = (0, size_of::<c_int>() as libc::socklen_t);
+    let (level, name) = (libc::IPPROTO_IPV6, libc::IPV6_FLOWINFO_SEND);
+    // SAFETY: the pointers lead to values that outlive the call, the length says how large the first one is.
+    let status = unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut sends).cast(), &raw mut length) };
+    status == 0 && sends != 0
 }
 
 #[cfg(test)]

@@ -47,9 +47,9 @@ fn without_kernel(family: Family, mut packet: Vec<u8>, explained: &Value) -> Vec
             packet[10..12].copy_from_slice(&checksum.to_be_bytes());
         }
         Family::V6 => {
-            assert_eq!(*by_kernel, json!(["flow_label"]));
-            packet[1] &= 0xf0;
-            packet[2..4].fill(0);
+            assert_eq!(*by_kernel, json!([]));
+            let label = u32::from_be_bytes([0, packet[1] & 0x0f, packet[2], packet[3]]);
+            assert_ne!(label, 0, "as if the kernel had none");
         }
     }
     packet
@@ -99,6 +99,36 @@ fn the_bytes_are_those_on_the_wire() {
                 expected.sort_unstable();
                 assert_eq!(seen, expected, "{family:?}, {way}");
             }
+        }
+    }
+}
+
+#[test]
+fn what_the_kernel_fragments_is_said() {
+    for (family, overhead) in [(Family::V4, 36), (Family::V6, 56)] {
+        for (df, larger, packets) in [(true, 0, 1), (false, 0, 1), (false, 1, 2)] {
+            let underlay = Underlay::new(2);
+            Cable::Wire.lay(&underlay);
+            let lines = format!("{}\ndf = {df}\nmtu = 1500", flood_to_all(&underlay, family));
+            let vtep = start(&underlay, family, &lines);
+            let mut frame = Numbered::new(MacAddr::BROADCAST, stranger(1), 1).frame(0);
+            frame.resize(1500 - overhead + larger, 0xa5);
+            let explained = explain(&vtep, &[], &frame);
+            let to = &explained["destinations"][0];
+            assert_eq!((&to["length"], &to["fragmented"]), (&(1500 + larger).into(), &(packets > 1).into()), "{to}");
+            let shown = vtep.expect(&["explain", &hex(&frame)]);
+            assert_eq!(shown.contains("the kernel fragments it"), packets > 1, "{shown}");
+
+            let wire = Sniffer::new(&underlay.host(0).namespace, Host::DEVICE, Direction::Outgoing, move |packet| {
+                let packet = &packet[ETHERNET_LEN..];
+                match family {
+                    Family::V4 => packet[0] == 0x45 && packet[9] == 17,
+                    Family::V6 => packet[0] >> 4 == 6 && matches!(packet[6], 17 | 44),
+                }
+            });
+            FrameSender::new(&underlay.host(0).namespace, TAP).send(&frame);
+            wire.expect(packets);
+            Counts { sent: 1, ..Counts::default() }.expect(&vtep);
         }
     }
 }
