@@ -123,7 +123,9 @@ impl Running {
             let mac = tap.mac().map_err(|error| tap_error(new, TapProblem::Other(error)))?;
             endpoint.set_mac(id, mac).map_err(refused)?;
             for (index, worker) in self.workers.iter().enumerate() {
-                worker.send(Command::AddSegment(id, tap.for_worker(index, new.mapping())?, Arc::clone(pool)));
+                let name = new.options.name.as_str().into();
+                let tap = tap.for_worker(index, new.mapping())?;
+                worker.send(Command::AddSegment(id, name, tap, Arc::clone(pool)));
             }
             self.taps.insert(id, tap.try_clone()?);
         }

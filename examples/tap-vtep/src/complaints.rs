@@ -1,48 +1,98 @@
-//! When each error of each kind of work was last spoken of, so that a fault is said once and not for every packet.
+//! When each kind of trouble was last spoken of, so that it is said now and then and not for every packet.
 
-use std::time::Duration;
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use rustix::io::Errno;
+use tracing::{Level, debug};
+use vtep::{DropReason, SegmentId};
 
-/// The same complaint is not made again for this long.
-const QUIET: Duration = Duration::from_secs(60);
-/// Linux's errors are numbered up to `EHWPOISON`.
-const HIGHEST_ERRNO: usize = 133;
+/// An error of the system is not spoken of again for this long.
+const QUIET_ERROR: Duration = Duration::from_secs(60);
+/// Nor is a drop, which nobody hears of but who asks for lines of that level.
+const QUIET_DROP: Duration = Duration::from_secs(1);
 
-/// At what an error was met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// At what trouble was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Work {
     /// Reading a TAP.
     ReadTap,
     /// Sending to the underlay.
     Send,
+    /// Receiving from the underlay.
+    Receive,
     /// Writing to a TAP.
     WriteTap,
 }
 
-const WORKS: usize = 3;
-
-/// What was complained of, and when.
-pub(crate) struct Complaints {
-    last: [[Option<Duration>; HIGHEST_ERRNO + 1]; WORKS],
+/// What there is to complain of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Trouble {
+    /// The system refused something.
+    Error(Errno),
+    /// A frame or datagram was dropped.
+    Drop(DropReason),
 }
 
-impl Default for Complaints {
-    fn default() -> Self {
-        Self { last: [[None; HIGHEST_ERRNO + 1]; WORKS] }
+impl Trouble {
+    fn quiet(self) -> Duration {
+        match self {
+            Self::Error(_) => QUIET_ERROR,
+            Self::Drop(_) => QUIET_DROP,
+        }
     }
 }
 
+/// What a worker complained of, when, and how often it was passed over since: by work, kind and segment, and so bounded.
+#[derive(Default)]
+pub(crate) struct Complaints {
+    made: HashMap<(Work, Trouble, Option<SegmentId>), Made>,
+}
+
+struct Made {
+    at: Duration,
+    left_out: u64,
+}
+
 impl Complaints {
-    /// Whether to speak of this error now.
-    pub(crate) fn is_new(&mut self, work: Work, error: Errno, now: Duration) -> bool {
-        let errno = usize::try_from(error.raw_os_error()).unwrap_or(HIGHEST_ERRNO).min(HIGHEST_ERRNO);
-        let last = &mut self.last[work as usize][errno];
-        let is_new = last.is_none_or(|last| now.saturating_sub(last) >= QUIET);
-        if is_new {
-            *last = Some(now);
+    /// Whether to speak of it now: how many of its kind were left out since the last time.
+    pub(crate) fn admit(
+        &mut self,
+        work: Work,
+        trouble: Trouble,
+        segment: Option<SegmentId>,
+        now: Duration,
+    ) -> Option<u64> {
+        let kind = (work, trouble, segment);
+        let Some(made) = self.made.get_mut(&kind) else {
+            self.made.insert(kind, Made { at: now, left_out: 0 });
+            return Some(0);
+        };
+        if now.saturating_sub(made.at) < trouble.quiet() {
+            made.left_out += 1;
+            return None;
         }
-        is_new
+        made.at = now;
+        Some(std::mem::take(&mut made.left_out))
+    }
+
+    /// Says that a frame from the TAP of a segment, by number and name, was dropped, to who listens.
+    pub(crate) fn frame_dropped(&mut self, reason: DropReason, segment: Option<(SegmentId, &str)>, now: Duration) {
+        if tracing::enabled!(Level::DEBUG)
+            && let Some(left_out) =
+                self.admit(Work::ReadTap, Trouble::Drop(reason), segment.map(|(number, _)| number), now)
+        {
+            let segment = segment.map(|(_, name)| name);
+            debug!(segment, reason = reason.as_str(), left_out, "a frame from the TAP was dropped");
+        }
+    }
+
+    /// Says that a datagram from a tunnel was dropped, to who listens.
+    pub(crate) fn datagram_dropped(&mut self, reason: DropReason, remote: IpAddr, port: u16, now: Duration) {
+        if tracing::enabled!(Level::DEBUG)
+            && let Some(left_out) = self.admit(Work::Receive, Trouble::Drop(reason), None, now)
+        {
+            debug!(%remote, port, reason = reason.as_str(), left_out, "a datagram was dropped");
+        }
     }
 }
 
@@ -51,26 +101,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_error_of_each_work_is_new_once_a_minute() {
+    fn each_kind_is_spoken_of_once_in_a_while_and_says_how_many_were_left_out() {
         let mut complaints = Complaints::default();
-        let start = Duration::from_secs(7);
-        for now in [start, start + QUIET] {
-            for work in [Work::ReadTap, Work::Send, Work::WriteTap] {
-                for error in [Errno::IO, Errno::NOBUFS, Errno::HWPOISON] {
-                    assert!(complaints.is_new(work, error, now), "{work:?} {error}");
-                    for later in [now, now + QUIET / 60 * 59] {
-                        assert!(!complaints.is_new(work, error, later), "{work:?} {error}");
+        let segments = [None, SegmentId::new(0), SegmentId::new(1)];
+        let unknown = Errno::from_raw_os_error(4000);
+        let troubles = [
+            (Trouble::Drop(DropReason::Ecn), 1_000),
+            (Trouble::Error(Errno::NOBUFS), 60_000),
+            (Trouble::Error(unknown), 60_000),
+        ];
+        for work in [Work::ReadTap, Work::Send, Work::Receive, Work::WriteTap] {
+            for (trouble, quiet) in troubles {
+                for segment in segments {
+                    let mut admit = |millis| complaints.admit(work, trouble, segment, Duration::from_millis(millis));
+                    assert_eq!(admit(5), Some(0), "{work:?} {trouble:?} {segment:?}");
+                    for millis in 6..5 + 1_000 {
+                        assert_eq!(admit(millis), None);
                     }
+                    assert_eq!(admit(4 + quiet), None);
+                    assert_eq!(admit(5 + quiet), Some(1_000));
+                    assert_eq!(admit(6 + quiet), None);
+                    assert_eq!(admit(5 + 2 * quiet), Some(1));
                 }
             }
         }
-    }
-
-    #[test]
-    fn an_error_that_linux_does_not_have_is_one_as_well() {
-        let mut complaints = Complaints::default();
-        let unknown = Errno::from_raw_os_error(4000);
-        assert!(complaints.is_new(Work::Send, unknown, Duration::ZERO));
-        assert!(!complaints.is_new(Work::Send, unknown, Duration::ZERO));
+        assert_eq!(complaints.made.len(), 4 * 3 * 3);
     }
 }

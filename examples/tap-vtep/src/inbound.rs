@@ -1,6 +1,6 @@
 //! From tunnels to TAPs: datagrams as they come, and frames of one flow merged into one that the TAP takes at once.
 
-use std::{os::fd::AsFd, time::Duration};
+use std::{cell::RefCell, os::fd::AsFd, time::Duration};
 
 use offload::{Coalescer, Delivery, GsoType, Piece, Port, VirtioNetHeader};
 use rustix::io::Errno;
@@ -8,7 +8,7 @@ use tracing::warn;
 use vtep::{DataLane, DropReason, Received, SegmentId, UnderlayVerdict};
 
 use crate::{
-    complaints::{Complaints, Work},
+    complaints::{Complaints, Trouble, Work},
     receive::ReceiveBatch,
     tap::{self, Tap, TapWriter},
     underlay::Receiver,
@@ -27,6 +27,8 @@ pub(crate) struct Inbound {
 #[derive(Clone, Copy)]
 pub(crate) struct Destination<'a> {
     pub(crate) segment: SegmentId,
+    /// The segment's name.
+    pub(crate) name: &'a str,
     /// `None` while it is away.
     pub(crate) tap: Option<&'a Tap>,
 }
@@ -56,6 +58,8 @@ impl Inbound {
         // Nothing there after all, or an error of something sent earlier: the next datagram is not worse for it.
         let Ok(count) = incoming.receive(receiver.as_fd()) else { return };
         let merges_udp = *merge_udp;
+        // Delivering and deciding both complain.
+        let complaints = RefCell::new(complaints);
         let mut deliver = |memory: &[u8], delivery: Delivery<'_>| {
             let Some(to) = destination(delivery.port) else { return };
             let mut conclude = |outcome: Result<(), Errno>, frames: usize, bytes: usize| match outcome {
@@ -64,8 +68,12 @@ impl Inbound {
                     lane.dropped(Some(to.segment), frames as u32, DropReason::Socket);
                     if tap::is_gone(error) {
                         *gone = Some(to.segment);
-                    } else if to.tap.is_some() && complaints.is_new(Work::WriteTap, error, now) {
-                        warn!(%error, "the TAP does not take frames; they are counted as drops (socket)");
+                    } else if to.tap.is_some()
+                        && let Some(left_out) =
+                            complaints.borrow_mut().admit(Work::WriteTap, Trouble::Error(error), Some(to.segment), now)
+                    {
+                        let reason = DropReason::Socket.as_str();
+                        warn!(%error, segment = to.name, reason, left_out, "the TAP does not take frames; they are drops");
                     }
                 }
             };
@@ -121,7 +129,13 @@ impl Inbound {
             for datagram in message.datagrams() {
                 let end = datagram.end;
                 let verdict = lane.from_underlay(&mut incoming.memory()[datagram], received, now);
-                let UnderlayVerdict::Deliver { segment, frame } = verdict else { continue };
+                let (segment, frame) = match verdict {
+                    UnderlayVerdict::Deliver { segment, frame } => (segment, frame),
+                    UnderlayVerdict::Drop(reason) => {
+                        complaints.borrow_mut().datagram_dropped(reason, received.source, received.port, now);
+                        continue;
+                    }
+                };
                 let frame = end - frame.len()..end;
                 let (Some(_), Some(mtu)) = (destination(segment.get()), lane.mtu(segment)) else {
                     lane.dropped(Some(segment), 1, DropReason::Socket);

@@ -15,7 +15,7 @@ use tracing::warn;
 use vtep::{Cut, DataLane, Destination, DropReason, Encapsulated, REPLY_LEN, RemoteId, SegmentId, TapVerdict};
 
 use crate::{
-    complaints::{Complaints, Work},
+    complaints::{Complaints, Trouble, Work},
     send::{Addressed, Outgoing, SendBatch, drop_reason},
     tap::{self, Tap, TapWriter},
     trunk::{self, TAG_LEN},
@@ -62,10 +62,19 @@ struct Read {
 pub(crate) struct Way<'a> {
     pub(crate) lane: &'a DataLane,
     pub(crate) segment: SegmentId,
+    /// The segment's name.
+    pub(crate) name: &'a str,
     pub(crate) pool: &'a SenderPool,
     pub(crate) now: Duration,
     /// Where answers go.
     pub(crate) tap: &'a Tap,
+}
+
+impl<'a> Way<'a> {
+    /// The segment, by number and name.
+    fn named(self) -> (SegmentId, &'a str) {
+        (self.segment, self.name)
+    }
 }
 
 /// Whose frames a TAP brings.
@@ -122,8 +131,10 @@ impl Outbound {
                 }
                 // It says nothing about the next frame.
                 Err(error) => {
-                    if complaints.is_new(Work::ReadTap, error, now) {
-                        warn!(%error, "cannot read from the TAP; trying on");
+                    let segment = current.map(|way| way.segment);
+                    if let Some(left_out) = complaints.admit(Work::ReadTap, Trouble::Error(error), segment, now) {
+                        let segment = current.map(|way| way.name);
+                        warn!(%error, segment, left_out, "cannot read from the TAP; trying on");
                     }
                     break;
                 }
@@ -139,6 +150,7 @@ impl Outbound {
             if let Source::Trunk(_, _, way_of) = source {
                 let Some(way) = trunk::vlan_of(frame).and_then(way_of) else {
                     lane.dropped(None, frames_of(virtio, frame), DropReason::VlanTag);
+                    complaints.frame_dropped(DropReason::VlanTag, None, now);
                     continue;
                 };
                 trunk::take_tag(frame);
@@ -162,6 +174,7 @@ impl Outbound {
             }
             if offload::finish_checksum(&virtio, frame).is_err() {
                 way.lane.dropped(Some(way.segment), 1, DropReason::Truncated);
+                complaints.frame_dropped(DropReason::Truncated, Some(way.named()), way.now);
                 continue;
             }
             if clamps_mss {
@@ -173,7 +186,11 @@ impl Outbound {
                     answer_to(way.tap, &mut self.writer, answer);
                     continue;
                 }
-                TapVerdict::Held | TapVerdict::Drop(_) => continue,
+                TapVerdict::Held => continue,
+                TapVerdict::Drop(reason) => {
+                    complaints.frame_dropped(reason, Some(way.named()), way.now);
+                    continue;
+                }
             };
             let header = encapsulated.header();
             before[frame_at - header.len()..].copy_from_slice(header);
@@ -246,7 +263,8 @@ impl Outbound {
         let encapsulated = match way.lane.from_tap_cut(way.segment, frame, cut, &mut self.reply, way.now) {
             TapVerdict::Send(encapsulated) => encapsulated,
             TapVerdict::Answer(answer) => return answer_to(way.tap, &mut self.writer, answer),
-            TapVerdict::Held | TapVerdict::Drop(_) => return,
+            TapVerdict::Held => return,
+            TapVerdict::Drop(reason) => return complaints.frame_dropped(reason, Some(way.named()), way.now),
         };
         if self.tunnel_works
             && let Some(result) = send_whole(&encapsulated, way, virtio, &super_frame, frame)
@@ -365,8 +383,9 @@ fn addressed<'a>(
 }
 
 fn complain(error: Errno, addressed: Option<&Addressed>, way: Way<'_>, complaints: &mut Complaints) {
-    if complaints.is_new(Work::Send, error, way.now) {
+    if let Some(left_out) = complaints.admit(Work::Send, Trouble::Error(error), Some(way.segment), way.now) {
         let remote = addressed.map(|addressed| addressed.destination.ip().to_string());
-        warn!(%error, remote, "cannot send; such frames are counted as drops ({})", drop_reason(error));
+        let reason = drop_reason(error).as_str();
+        warn!(%error, segment = way.name, remote, reason, left_out, "cannot send; such frames are counted as drops");
     }
 }

@@ -38,8 +38,8 @@ pub(crate) enum Event {
 
 /// What the control thread tells the worker.
 pub(crate) enum Command {
-    /// Serve one more segment.
-    AddSegment(SegmentId, Tap, Arc<SenderPool>),
+    /// Serve one more segment, of this name.
+    AddSegment(SegmentId, Arc<str>, Tap, Arc<SenderPool>),
     /// Serve it no more, and say when that is so.
     RemoveSegment(SegmentId, oneshot::Sender<()>),
     /// The segment has a TAP again.
@@ -81,6 +81,7 @@ impl Remote {
 /// A segment as the worker serves it.
 struct Port {
     segment: SegmentId,
+    name: Arc<str>,
     /// `None` while the TAP is away.
     tap: Option<Tap>,
     /// Who sends for it.
@@ -90,8 +91,8 @@ struct Port {
 impl Port {
     /// How its frames go out; `None` while the TAP is away.
     fn way<'a>(&'a self, lane: &'a DataLane, now: Duration) -> Option<Way<'a>> {
-        let Self { segment, tap, pool } = self;
-        Some(Way { lane, segment: *segment, pool, now, tap: tap.as_ref()? })
+        let Self { segment, name, tap, pool } = self;
+        Some(Way { lane, segment: *segment, name, pool, now, tap: tap.as_ref()? })
     }
 }
 
@@ -211,7 +212,7 @@ impl Worker {
         for command in commands {
             match command {
                 Command::Stop => return false,
-                Command::AddSegment(segment, tap, pool) => self.add_segment(segment, tap, pool),
+                Command::AddSegment(segment, name, tap, pool) => self.add_segment(segment, name, tap, pool),
                 Command::RemoveSegment(segment, done) => {
                     self.remove_segment(segment);
                     // Whoever asked may have gone.
@@ -229,12 +230,12 @@ impl Worker {
         self.ports.get_mut(segment.get() as usize)?.as_mut()
     }
 
-    fn add_segment(&mut self, segment: SegmentId, tap: Tap, pool: Arc<SenderPool>) {
+    fn add_segment(&mut self, segment: SegmentId, name: Arc<str>, tap: Tap, pool: Arc<SenderPool>) {
         let place = segment.get() as usize;
         if self.ports.len() <= place {
             self.ports.resize_with(place + 1, || None);
         }
-        self.ports[place] = Some(Port { segment, tap: None, pool });
+        self.ports[place] = Some(Port { segment, name, tap: None, pool });
         self.replace_tap(segment, tap);
     }
 
@@ -349,7 +350,7 @@ impl Worker {
         let (lane, ports) = (&self.lane, &self.ports);
         let destination = |place: u32| {
             let port = ports.get(place as usize)?.as_ref()?;
-            Some(Destination { segment: port.segment, tap: port.tap.as_ref() })
+            Some(Destination { segment: port.segment, name: &port.name, tap: port.tap.as_ref() })
         };
         let mut gone = None;
         let now = self.origin.elapsed();

@@ -103,7 +103,12 @@ impl Bed {
             options: WorkerOptions { count: 1, busy_poll: Duration::ZERO },
         })
         .unwrap();
-        worker.add_segment(segment, Tap::from_fd(tap), Arc::new(SenderPool::open(&underlay, options).unwrap()));
+        worker.add_segment(
+            segment,
+            "blue".into(),
+            Tap::from_fd(tap),
+            Arc::new(SenderPool::open(&underlay, options).unwrap()),
+        );
         worker.add_receiver(Arc::new(receiver));
         Self { worker, endpoint, segment, guest, peer, port, events }
     }
@@ -268,8 +273,8 @@ fn with_trunk() -> (Bed, SegmentId) {
         tap
     };
     bed.worker.remove_segment(bed.segment);
-    bed.worker.add_segment(bed.segment, mapped(10), Arc::clone(&pool));
-    bed.worker.add_segment(second, mapped(20), pool);
+    bed.worker.add_segment(bed.segment, "blue".into(), mapped(10), Arc::clone(&pool));
+    bed.worker.add_segment(second, "green".into(), mapped(20), pool);
     (bed, second)
 }
 

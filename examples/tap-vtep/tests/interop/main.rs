@@ -26,6 +26,7 @@ mod junk;
 mod kernel_ping;
 mod learning;
 mod lifecycle;
+mod log_lines;
 mod matrix;
 mod metrics;
 mod neighbor_frame;
