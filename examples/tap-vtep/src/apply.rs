@@ -41,6 +41,7 @@ impl Running {
         if plan.workers != self.options {
             return Err(RunError::OtherWorkers);
         }
+        self.path_mtus.probe.interval = plan.path_mtu_probe;
         let old = self.state.segments();
         let stays = |new: &PlannedSegment| {
             old.iter().find(|segment| segment.name() == new.options.name && is_same(&segment.plan, new)).cloned()

@@ -23,7 +23,7 @@ use vtep::{Encapsulation, SegmentConfig};
 
 use self::segment::SegmentTable;
 pub(crate) use self::values::Local;
-use self::values::Locals;
+use self::values::{Age, Locals};
 use crate::{cli::RunOptions, worker::WorkerOptions};
 
 /// Every IPv4 host must take packets of 576 bytes (RFC 791 §3.1); less is a slip of the pen.
@@ -58,6 +58,8 @@ pub(crate) struct Config {
     /// The interface to bind to.
     pub(crate) device: Option<String>,
     pub(crate) super_frames: SuperFrames,
+    /// How often paths are probed for black holes; zero for never.
+    pub(crate) path_mtu_probe: Duration,
     pub(crate) workers: WorkerOptions,
     /// Where metrics can be had.
     pub(crate) metrics: Option<SocketAddr>,
@@ -148,7 +150,12 @@ impl Config {
         let vni = options.vni.ok_or_else(|| missing("vni"))?;
         let local = options.local.ok_or_else(|| missing("local"))?;
         let file = File {
-            underlay: Underlay { local: unplaced(local.into()), device: None, super_frames: SuperFrames::default() },
+            underlay: Underlay {
+                local: unplaced(local.into()),
+                device: None,
+                super_frames: SuperFrames::default(),
+                path_mtu_probe: None,
+            },
             workers: Workers::default(),
             metrics: None,
             registry: None,
@@ -240,6 +247,7 @@ struct Underlay {
     device: Option<Spanned<String>>,
     #[serde(default)]
     super_frames: SuperFrames,
+    path_mtu_probe: Option<Age>,
 }
 
 #[derive(Deserialize)]
@@ -295,8 +303,17 @@ impl File {
         for (index, table) in self.segment.into_iter().enumerate() {
             segments.push(table.check(&format!("segment[{index}]"), &locals, &mut family, &mut taken)?);
         }
-        let Underlay { device, super_frames, .. } = self.underlay;
-        Ok(Config { locals, device: device.map(Spanned::into_inner), super_frames, workers, metrics, segments })
+        let Underlay { device, super_frames, path_mtu_probe, .. } = self.underlay;
+        let path_mtu_probe = path_mtu_probe.map_or(Duration::ZERO, |Age(interval)| interval);
+        Ok(Config {
+            locals,
+            device: device.map(Spanned::into_inner),
+            super_frames,
+            path_mtu_probe,
+            workers,
+            metrics,
+            segments,
+        })
     }
 }
 

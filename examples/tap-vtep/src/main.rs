@@ -24,6 +24,7 @@ mod netlink;
 mod outbound;
 mod outer_packet;
 mod path_mtu;
+mod path_probe;
 mod plan;
 mod privileges;
 mod receive;

@@ -7,6 +7,7 @@ use tracing::{info, warn};
 use vtep::{Path, Vlan};
 
 use crate::{
+    path_probe::PathProbe,
     state::State,
     underlay::{Underlay, path::PathSocket},
 };
@@ -15,13 +16,14 @@ use crate::{
 const BUDGET: usize = 512;
 
 /// What is known of the paths.
-#[derive(Default)]
 pub(crate) struct PathMtus {
     /// One for each family.
     sockets: [Option<PathSocket>; 2],
     seen: BTreeMap<IpAddr, Seen>,
     /// How many were asked for: whose turn it is.
     turn: usize,
+    /// Finds what the kernel is not told.
+    pub(crate) probe: PathProbe,
 }
 
 /// A path at the last look.
@@ -33,8 +35,19 @@ struct Seen {
 }
 
 impl PathMtus {
+    pub(crate) const fn new(probe: PathProbe) -> Self {
+        Self { sockets: [None, None], seen: BTreeMap::new(), turn: 0, probe }
+    }
+
+    /// Opens the sockets anew at the next look: the underlay's interface is another one.
+    pub(crate) fn close_sockets(&mut self) {
+        self.sockets = [None, None];
+        self.probe.close_sockets();
+    }
+
     /// Asks the kernel for the paths to remotes that were sent something since the last look.
     pub(crate) fn look(&mut self, state: &State) {
+        self.probe.hear(&state.underlays, state.now());
         let paths = state.endpoint.paths();
         self.forget_others(&paths);
         let used: Vec<_> = paths.into_iter().filter(|path| self.is_used(path)).collect();
@@ -53,6 +66,7 @@ impl PathMtus {
         if self.seen.len() > paths.len() {
             let known: std::collections::BTreeSet<_> = paths.iter().map(|path| path.remote).collect();
             self.seen.retain(|remote, _| known.contains(remote));
+            self.probe.retain(|remote| known.contains(remote));
         }
     }
 
@@ -76,10 +90,12 @@ impl PathMtus {
         let Some(socket) = socket else { return };
         // Without a route there is no path, and nothing to learn.
         let Ok(kernel) = socket.mtu(underlay, path.remote) else { return };
+        let large = wanted.min(kernel.into()) as u16;
+        self.probe.ask(path.remote, large, &state.underlays, state.now());
         let kernel = (u32::from(kernel) < wanted).then_some(kernel);
         let seen = self.seen.entry(path.remote).or_default();
         let before = std::mem::replace(&mut seen.kernel, kernel);
-        match kernel {
+        match kernel.into_iter().chain(self.probe.found(path.remote)).min() {
             Some(mtu) => {
                 // It may have been forgotten meanwhile.
                 let _ = state.endpoint.set_path_mtu(path.remote, mtu, state.now());

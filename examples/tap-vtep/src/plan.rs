@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use nvgre_wire::Vsid;
@@ -27,6 +28,8 @@ use crate::{
 pub(crate) struct Plan {
     pub(crate) workers: WorkerOptions,
     pub(crate) super_frames: SuperFrames,
+    /// How often paths are probed; zero for never.
+    pub(crate) path_mtu_probe: Duration,
     pub(crate) underlays: Vec<PlannedUnderlay>,
     /// Where metrics can be had.
     pub(crate) metrics: Option<SocketAddr>,
@@ -179,8 +182,8 @@ impl Plan {
         }
         share_mtu(&mut segments);
         check_zero_checksums(&segments)?;
-        let Config { workers, super_frames, metrics, .. } = config;
-        Ok(Self { workers, super_frames, underlays, metrics, segments })
+        let Config { workers, super_frames, path_mtu_probe, metrics, .. } = config;
+        Ok(Self { workers, super_frames, path_mtu_probe, underlays, metrics, segments })
     }
 }
 

@@ -31,6 +31,7 @@ use crate::{
     metrics,
     netlink::Netlink,
     path_mtu::PathMtus,
+    path_probe::PathProbe,
     plan::{Plan, PlanError, PlannedUnderlay},
     privileges,
     self_test::{Reason, udp_offloads},
@@ -251,7 +252,7 @@ pub(crate) struct Running {
     /// One for the interface of each underlay.
     watches: Vec<InterfaceWatch>,
     forwarded: Forwarded,
-    path_mtus: PathMtus,
+    pub(crate) path_mtus: PathMtus,
 }
 
 impl Running {
@@ -302,7 +303,7 @@ impl Running {
             events,
             watches,
             forwarded: Forwarded::default(),
-            path_mtus: PathMtus::default(),
+            path_mtus: PathMtus::new(PathProbe::new(plan.path_mtu_probe)),
         })
     }
 
@@ -551,6 +552,7 @@ impl Running {
                 Some(Change::Gone) => warn!(interface = watch.name, "the underlay's interface is gone"),
                 Some(Change::New(index)) => {
                     underlay.interface.store(index, Ordering::Relaxed);
+                    self.path_mtus.close_sockets();
                     match self.sockets.rebind(underlay) {
                         Ok(()) => info!(interface = watch.name, "the underlay's interface is back"),
                         Err(error) => {

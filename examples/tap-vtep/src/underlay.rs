@@ -1,6 +1,7 @@
 //! The sockets on the underlay: those that receive, and the pool that sends.
 #![allow(unsafe_code)]
 
+pub(crate) mod echo;
 mod flow_label;
 mod gre;
 pub(crate) mod path;

@@ -27,6 +27,7 @@ fn every_key() {
             local = "192.0.2.1"
             device = "eth0"
             super_frames = "tunnel-gso"
+            path_mtu_probe = "15s"
 
             [workers]
             count = 4
@@ -75,6 +76,7 @@ fn every_key() {
     .unwrap();
     assert_eq!((&config.locals[..], config.device.as_deref()), (&[ip("192.0.2.1")][..], Some("eth0")));
     assert_eq!(config.super_frames, SuperFrames::TunnelGso);
+    assert_eq!(config.path_mtu_probe, Duration::from_secs(15));
     assert_eq!(config.workers, WorkerOptions { count: 4, busy_poll: Duration::from_micros(50) });
     assert_eq!(config.metrics, Some("[::1]:9472".parse().unwrap()));
     let [segment] = config.segments.as_slice() else { panic!("one segment") };
@@ -114,6 +116,7 @@ fn every_key() {
 fn what_is_not_said_is_by_the_book() {
     let config = Config::parse(SMALL).unwrap();
     assert_eq!(config.super_frames, SuperFrames::Auto);
+    assert_eq!(config.path_mtu_probe, Duration::ZERO);
     assert_eq!(config.metrics, None);
     assert_eq!(config.workers, WorkerOptions { count: 1, busy_poll: Duration::ZERO });
     let segment = &config.segments[0];

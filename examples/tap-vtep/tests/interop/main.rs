@@ -6,6 +6,7 @@
 mod addresses;
 mod anti_spoofing;
 mod bed;
+mod black_holes;
 mod checksums;
 mod commands;
 mod configuration;

@@ -96,7 +96,7 @@ fn what_our_interface_does_not_carry_is_answered_too() {
 }
 
 /// The way from the first host to the second leads through the third, whose link to the second carries `mtu` bytes.
-fn narrow(underlay: &Underlay, family: Family, mtu: u32) {
+pub(crate) fn narrow(underlay: &Underlay, family: Family, mtu: u32) {
     let [one, two, router] = [0, 1, 2].map(|index| underlay.host(index));
     let (version, length) = if family == Family::V4 { ("-4", 32) } else { ("-6", 128) };
     let (to, via) = (two.address(family), router.address(family));
@@ -112,7 +112,7 @@ fn narrow(underlay: &Underlay, family: Family, mtu: u32) {
 }
 
 /// The path MTU that `show remotes` has for a host.
-fn shown_mtu(vtep: &TapVtep, remote: IpAddr) -> u64 {
+pub(crate) fn shown_mtu(vtep: &TapVtep, remote: IpAddr) -> u64 {
     let remotes = vtep.show("remotes");
     let row = remotes.as_array().unwrap().iter().find(|row| row["address"] == remote.to_string());
     row.unwrap_or_else(|| panic!("{remotes}"))["mtu"].as_u64().unwrap()

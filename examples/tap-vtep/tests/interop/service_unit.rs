@@ -39,7 +39,7 @@ fn expand(name: &str) -> BTreeSet<String> {
     lines.filter(|line| !line.is_empty() && !line.starts_with('#')).flat_map(expand).collect()
 }
 
-/// From start to end, with SIGHUP, traffic and a TAP that comes back, there is no system call that the unit's filter refuses.
+/// From start to end, with SIGHUP, traffic, probes of its path and a TAP that comes back, there is no system call that the unit's filter refuses.
 #[test]
 fn the_filter_lets_every_system_call_through() {
     let underlay = Underlay::new(2);
@@ -50,6 +50,7 @@ fn the_filter_lets_every_system_call_through() {
     let lines = format!("{}\n{address}", flood_to_all(&underlay, Family::V4));
     let configuration =
         format!("[metrics]\nlisten = \"127.0.0.1:9472\"\n\n{}", one_segment(underlay.host(0), Family::V4, &lines));
+    let configuration = configuration.replace("[underlay]\n", "[underlay]\npath_mtu_probe = \"1s\"\n");
     let calls = files.path("calls");
     let mut command = Command::new(require("strace"));
     command.args(["--follow-forks", "--quiet=all", "--output"]).arg(&calls).arg(PROGRAM);
