@@ -33,6 +33,13 @@ fn frame(destination: u8, source: u8, tagged: bool, ecn: u8, length: usize) -> V
     frame
 }
 
+/// An ARP message from the station `source` to everyone: with `operation` 1, who has the address of `target`?
+fn arp(source: u8, claimed: u8, target: u8, operation: u8) -> Vec<u8> {
+    let (sender, zero) = (mac(claimed), [0; 6]);
+    let head = [8, 6, 0, 1, 8, 0, 6, 4, 0, operation];
+    [&[255; 6], &mac(source)[..], &head, &sender, &[10, 0, 0, claimed], &zero, &[10, 0, 0, target]].concat()
+}
+
 /// Everything that an endpoint would tell of itself.
 type Told = (Option<SegmentStatistics>, vtep::DropCounts, Vec<Row>, Vec<RemoteStatus>);
 
@@ -72,6 +79,11 @@ fn frame_is_explained(
             assert_eq!(explained, answer);
             None
         }
+        // One that was flooded just now is explained as if it were not.
+        (
+            ExplainedFrame::Send(_) | ExplainedFrame::Drop(DropReason::NoRemote | DropReason::Storm),
+            TapVerdict::Held,
+        ) => None,
         // Its sender is told, and that is no part of what becomes of the frame.
         (ExplainedFrame::Drop(DropReason::TooBig), TapVerdict::Answer(_)) => Some(DropReason::TooBig),
         (explained, done) => panic!("{explained:?} is not {done:?}"),
@@ -275,15 +287,54 @@ enum Input {
     Time(u16),
     Static { mac: u8, remote: u8 },
     Learning(bool),
+    Neighbor { ip: u8, mac: u8 },
+}
+
+/// The rules that are optional for a segment.
+#[derive(Clone, Debug)]
+struct Guards {
+    suppress: bool,
+    storm: Option<Storm>,
+    allowed: Option<AllowedSources>,
+}
+
+fn guards() -> impl Strategy<Value = Guards> {
+    let rate = || proptest::option::of(0..3_u32);
+    let storm = (rate(), rate(), rate(), 1..4_u32).prop_map(|(broadcast, unknown_unicast, multicast, burst)| Storm {
+        broadcast,
+        unknown_unicast,
+        multicast,
+        burst: Some(burst),
+    });
+    let station = (0..16_u8, proptest::collection::vec(0..16_u8, 0..3)).prop_map(|(station, ips)| {
+        (mac(station & !1).into(), ips.into_iter().map(|ip| [10, 0, 0, ip].into()).collect::<Vec<IpAddr>>())
+    });
+    let allowed = proptest::collection::vec(station, 1..12).prop_map(AllowedSources::stations);
+    (any::<bool>(), proptest::option::of(storm), proptest::option::of(allowed))
+        .prop_map(|(suppress, storm, allowed)| Guards { suppress, storm, allowed })
+}
+
+/// Few stations, so that they meet.
+fn asking() -> impl Strategy<Value = u8> {
+    (1..4_u8).prop_map(|half| 2 * half)
 }
 
 fn any_frame() -> impl Strategy<Value = Vec<u8>> {
-    (any::<u8>(), any::<u8>(), any::<bool>(), 0..4_u8, prop_oneof![Just(60), 0..40_usize, 1460..1470_usize]).prop_map(
-        |(to, from, tagged, ecn, length)| {
-            let station = |number: u8| if number > 240 { 255 } else { number % 16 };
-            frame(station(to), station(from), tagged && to < 64, ecn, length)
+    let packet =
+        (any::<u8>(), any::<u8>(), any::<bool>(), 0..4_u8, prop_oneof![Just(60), 0..40_usize, 1460..1470_usize])
+            .prop_map(|(to, from, tagged, ecn, length)| {
+                let station = |number: u8| if number > 240 { 255 } else { number % 16 };
+                frame(station(to), station(from), tagged && to < 64, ecn, length)
+            });
+    let length = prop_oneof![4 => Just(42), 1 => 26..60_usize];
+    let message = (asking(), proptest::option::of(asking()), asking(), 1..=2_u8, length).prop_map(
+        |(source, claimed, target, operation, length)| {
+            let mut message = arp(source, claimed.unwrap_or(source), target, operation);
+            message.resize(length, 0);
+            message
         },
-    )
+    );
+    prop_oneof![2 => packet, 1 => message]
 }
 
 fn input() -> impl Strategy<Value = Input> {
@@ -299,8 +350,9 @@ fn input() -> impl Strategy<Value = Input> {
             }
         ),
         1 => (0..400_u16).prop_map(Input::Time),
-        1 => (0..16_u8, 1..4_u8).prop_map(|(mac, remote)| Input::Static { mac, remote }),
+        1 => (prop_oneof![0..16_u8, asking()], 1..4_u8).prop_map(|(mac, remote)| Input::Static { mac, remote }),
         1 => any::<bool>().prop_map(Input::Learning),
+        1 => (asking(), asking()).prop_map(|(ip, mac)| Input::Neighbor { ip, mac }),
     ]
 }
 
@@ -309,11 +361,13 @@ proptest! {
     #[test]
     fn what_is_explained_is_what_is_done(
         inputs in proptest::collection::vec(input(), 1..60), any_source in any::<bool>(), carry in any::<bool>(),
+        guards in guards(),
     ) {
         let mut rules = config(Encapsulation::Vxlan);
         rules.sources = if any_source { Sources::Any } else { Sources::Configured };
         rules.vlan = if carry { Vlan::Carry } else { Vlan::Drop };
         rules.max_entries = 4;
+        (rules.suppress, rules.storm, rules.allowed_sources) = (guards.suppress, guards.storm, guards.allowed);
         let mut one = One::new(rules.clone());
         let mut now = Duration::ZERO;
         for input in inputs {
@@ -337,6 +391,9 @@ proptest! {
                 Input::Learning(learning) => {
                     rules.learning = learning;
                     one.endpoint.set_rules(one.segment, rules.clone()).unwrap();
+                }
+                Input::Neighbor { ip, mac: station } => {
+                    let _ = one.endpoint.add_neighbor(one.segment, [10, 0, 0, ip].into(), mac(station).into());
                 }
             }
         }
