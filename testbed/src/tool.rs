@@ -7,6 +7,7 @@ use crate::deadline::fail;
 /// Tool and Debian package.
 const PACKAGES: &[(&str, &str)] = &[
     ("bridge", "iproute2"),
+    ("capinfos", "wireshark-common"),
     ("cc", "gcc"),
     ("curl", "curl"),
     ("ethtool", "ethtool"),

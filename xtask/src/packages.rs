@@ -14,6 +14,7 @@ type Needed = [(&'static str, &'static str)];
 /// What the tests call.
 pub(crate) const FOR_TESTS: &Needed = &[
     ("c++", "g++"),
+    ("capinfos", "wireshark-common"),
     ("cc", "gcc"),
     ("curl", "curl"),
     ("ethtool", "ethtool"),

@@ -1,6 +1,6 @@
 //! The words of the command line.
 
-use std::{net::IpAddr, num::NonZeroU16, path::PathBuf};
+use std::{net::IpAddr, num::NonZeroU16, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -72,6 +72,16 @@ pub(crate) enum Command {
         tap-vtep explain ffffffffffff 020000000001 0806 …\n  \
         tap-vtep explain --from 192.0.2.2 - < datagram.hex")]
     Explain(ExplainOptions),
+    /// Write frames and tunnel packets of the running endpoint to a file (pcapng), each with what became of it as its comment.
+    ///
+    /// Frames are those between TAP and program, of a trunk without their tag. Tunnel packets stand behind an IP header that is
+    /// made again from what the program knows: of a received packet TTL and DSCP are 0 and the checksum is computed; of a sent
+    /// one the identification is 0. A super-frame is one packet, and the comment says of how many frames. A capture is of the
+    /// segments that there are when it begins, and ends with the first of them.
+    #[command(after_help = "Examples:\n  \
+        tap-vtep capture blue.pcapng\n  \
+        tap-vtep capture --segment blue --inner - | tshark -r -")]
+    Capture(CaptureOptions),
     /// Subnets and addresses out of a pool file, which survives crashes: nothing is given twice.
     Ipam {
         #[command(subcommand)]
@@ -170,6 +180,32 @@ pub(crate) struct ExplainOptions {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) target: Target,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CaptureOptions {
+    /// The file; "-" is standard output.
+    pub(crate) file: PathBuf,
+    /// Only this segment.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) segment: Option<String>,
+    /// Only frames, not the tunnel packets around them.
+    #[arg(long, conflicts_with = "outer")]
+    pub(crate) inner: bool,
+    /// Only tunnel packets.
+    #[arg(long)]
+    pub(crate) outer: bool,
+    /// End after so many packets.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// End after this time, such as 10s or 5m.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Keep so many bytes of each packet.
+    #[arg(long, value_name = "N", default_value_t = 262_144, value_parser = clap::value_parser!(u32).range(1..=262_144))]
+    pub(crate) snaplen: u32,
+    #[command(flatten)]
+    pub(crate) control: ControlSocket,
 }
 
 #[derive(Args, Debug)]

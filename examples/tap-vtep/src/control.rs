@@ -21,12 +21,16 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{STATUS_USAGE, state::State};
+use crate::{
+    STATUS_USAGE,
+    capture::{Source, Wanted},
+    state::State,
+};
 
 /// The longest question.
 const REQUEST: u64 = 1 << 18;
 /// How long somebody who has connected may take to ask, and to read the answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A question to the running endpoint.
 #[derive(Debug, Deserialize, Serialize)]
@@ -68,6 +72,8 @@ pub(crate) enum Request {
         ecn: u8,
         bytes: String,
     },
+    /// The interfaces, and behind that line what is recorded, until the one who asked closes its half.
+    Capture(Wanted),
 }
 
 /// What `show` shows.
@@ -130,11 +136,13 @@ impl Listener {
         let listener = UnixListener::from_std(self.socket.try_clone()?)?;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((mut stream, _)) => {
                     let state = Arc::clone(&state);
                     tokio::spawn(async move {
                         // Whoever hangs up or takes too long has no answer to complain about.
-                        let _ = timeout(PATIENCE, answer(stream, &state)).await;
+                        if let Ok(Ok(Some(source))) = timeout(PATIENCE, answer(&mut stream, &state)).await {
+                            let _ = source.stream(stream).await;
+                        }
                     });
                 }
                 // Out of descriptors, most likely: it passes.
@@ -151,18 +159,30 @@ impl Drop for Listener {
     }
 }
 
-async fn answer(mut stream: UnixStream, state: &State) -> io::Result<()> {
+/// Answers one question; a capture begins with that.
+async fn answer(stream: &mut UnixStream, state: &Arc<State>) -> io::Result<Option<Source>> {
     let (reading, mut writing) = stream.split();
     let mut line = String::new();
     BufReader::new(reading.take(REQUEST)).read_line(&mut line).await?;
+    let mut source = None;
     let response = match serde_json::from_str(&line) {
+        Ok(Request::Capture(wanted)) => match Source::start(state, wanted).await {
+            Ok((started, interfaces)) => {
+                source = Some(started);
+                Response::Done(interfaces)
+            }
+            Err(refused) => refused,
+        },
         Ok(request) => state.answer(request),
         Err(error) => Response::wrong(format!("not a question that this version understands: {error}")),
     };
     let mut text = serde_json::to_vec(&response)?;
     text.push(b'\n');
     writing.write_all(&text).await?;
-    writing.shutdown().await
+    if source.is_none() {
+        writing.shutdown().await?;
+    }
+    Ok(source)
 }
 
 /// Asks the endpoint that runs behind `path`.

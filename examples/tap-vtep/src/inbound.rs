@@ -8,6 +8,7 @@ use tracing::warn;
 use vtep::{DataLane, DropReason, Received, SegmentId, UnderlayVerdict};
 
 use crate::{
+    capture::{InboundNotes, Recorder},
     complaints::{Complaints, Trouble, Work},
     receive::ReceiveBatch,
     tap::{self, Tap, TapWriter},
@@ -21,6 +22,8 @@ pub(crate) struct Inbound {
     writer: TapWriter,
     /// Whether TAPs take merged UDP datagrams: Linux 6.2 and newer.
     merge_udp: bool,
+    /// While somebody captures.
+    pub(crate) recorder: Option<Box<Recorder>>,
 }
 
 /// Where frames of a segment go.
@@ -40,6 +43,7 @@ impl Inbound {
             coalescer: Box::new(Coalescer::new()),
             writer: TapWriter::new(),
             merge_udp: true,
+            recorder: None,
         }
     }
 
@@ -54,7 +58,8 @@ impl Inbound {
         complaints: &mut Complaints,
         gone: &mut Option<SegmentId>,
     ) {
-        let Self { incoming, coalescer, writer, merge_udp } = self;
+        let Self { incoming, coalescer, writer, merge_udp, recorder } = self;
+        let notes = InboundNotes::new(recorder.as_deref_mut());
         // Nothing there after all, or an error of something sent earlier: the next datagram is not worse for it.
         let Ok(count) = incoming.receive(receiver.as_fd()) else { return };
         let merges_udp = *merge_udp;
@@ -62,23 +67,23 @@ impl Inbound {
         let complaints = RefCell::new(complaints);
         let mut deliver = |memory: &[u8], delivery: Delivery<'_>| {
             let Some(to) = destination(delivery.port) else { return };
-            let mut conclude = |outcome: Result<(), Errno>, frames: usize, bytes: usize| match outcome {
-                Ok(()) => lane.delivered(to.segment, frames as u32, bytes),
-                Err(error) => {
-                    lane.dropped(Some(to.segment), frames as u32, DropReason::Socket);
-                    if tap::is_gone(error) {
-                        *gone = Some(to.segment);
-                    } else if to.tap.is_some()
-                        && let Some(left_out) =
-                            complaints.borrow_mut().admit(Work::WriteTap, Trouble::Error(error), Some(to.segment), now)
-                    {
-                        let reason = DropReason::Socket.as_str();
-                        warn!(%error, segment = to.name, reason, left_out, "the TAP does not take frames; they are drops");
+            let mut conclude = |outcome, (header, pieces), frames: usize, bytes: usize| {
+                notes.delivered(to.segment, memory, (header, pieces), frames, outcome);
+                match outcome {
+                    Ok(()) => lane.delivered(to.segment, frames as u32, bytes),
+                    Err(error) => {
+                        lane.dropped(Some(to.segment), frames as u32, DropReason::Socket);
+                        if tap::is_gone(error) {
+                            *gone = Some(to.segment);
+                        } else if to.tap.is_some() {
+                            complain(error, to, &mut complaints.borrow_mut(), now);
+                        }
                     }
                 }
             };
+            let parts = (delivery.header, delivery.pieces);
             let Some(tap) = to.tap else {
-                return conclude(Err(Errno::NODEV), delivery.frames(), delivery.bytes());
+                return conclude(Err(Errno::NODEV), parts, delivery.frames(), delivery.bytes());
             };
             match writer.write(tap, delivery.virtio, delivery.header, memory, delivery.pieces) {
                 // It does not take the run: one by one, then.
@@ -88,17 +93,12 @@ impl Inbound {
                     }
                     for frame in delivery.originals() {
                         let frame = &memory[frame];
-                        // Its checksum may be as partial as the run's.
-                        let virtio = if offload::is_partial(frame) {
-                            let run = delivery.virtio;
-                            VirtioNetHeader::new().with_checksum(run.csum_start(), run.csum_offset())
-                        } else {
-                            VirtioNetHeader::new()
-                        };
-                        conclude(writer.write(tap, virtio, frame, memory, &[]), 1, frame.len());
+                        let virtio = one_of(delivery.virtio, frame);
+                        let outcome = writer.write(tap, virtio, frame, memory, &[]);
+                        conclude(outcome, (frame, &[]), 1, frame.len());
                     }
                 }
-                outcome => conclude(outcome, delivery.frames(), delivery.bytes()),
+                outcome => conclude(outcome, parts, delivery.frames(), delivery.bytes()),
             }
         };
         for index in 0..count {
@@ -128,7 +128,9 @@ impl Inbound {
             }
             for datagram in message.datagrams() {
                 let end = datagram.end;
+                notes.keep(receiver, &message, &incoming.memory()[datagram.clone()]);
                 let verdict = lane.from_underlay(&mut incoming.memory()[datagram], received, now);
+                notes.decided(&verdict);
                 let (segment, frame) = match verdict {
                     UnderlayVerdict::Deliver { segment, frame } => (segment, frame),
                     UnderlayVerdict::Drop(reason) => {
@@ -138,6 +140,7 @@ impl Inbound {
                 };
                 let frame = end - frame.len()..end;
                 let (Some(_), Some(mtu)) = (destination(segment.get()), lane.mtu(segment)) else {
+                    notes.delivered(segment, &[], (&incoming.memory()[frame], &[]), 1, Err(Errno::NODEV));
                     lane.dropped(Some(segment), 1, DropReason::Socket);
                     continue;
                 };
@@ -155,5 +158,22 @@ impl Inbound {
         }
         let memory = &*incoming.memory();
         coalescer.flush(memory, &mut |delivery| deliver(memory, delivery));
+    }
+}
+
+/// Says that a TAP does not take frames.
+fn complain(error: Errno, to: Destination<'_>, complaints: &mut Complaints, now: Duration) {
+    if let Some(left_out) = complaints.admit(Work::WriteTap, Trouble::Error(error), Some(to.segment), now) {
+        let reason = DropReason::Socket.as_str();
+        warn!(%error, segment = to.name, reason, left_out, "the TAP does not take frames; they are drops");
+    }
+}
+
+/// What is said of one frame of a run: its checksum may be as partial as the run's.
+fn one_of(run: VirtioNetHeader, frame: &[u8]) -> VirtioNetHeader {
+    if offload::is_partial(frame) {
+        VirtioNetHeader::new().with_checksum(run.csum_start(), run.csum_offset())
+    } else {
+        VirtioNetHeader::new()
     }
 }

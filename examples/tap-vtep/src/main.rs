@@ -5,6 +5,7 @@
 //! makes all of it and takes it away again. What happens to a frame is decided by the crate `vtep` alone.
 
 mod apply;
+mod capture;
 mod cli;
 mod complaints;
 mod config;
@@ -86,6 +87,10 @@ fn main() -> ExitCode {
         Command::Fdb { change } => answered(show::change_fdb(&change)),
         Command::Neighbor { change } => answered(show::change_neighbor(&change)),
         Command::Explain(options) => answered(explain::explain(&options)),
+        Command::Capture(options) => match capture::run(&options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(error.status(), &error),
+        },
         Command::Ipam { command } => match ipam::run(&command) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::from(STATUS_FAILED),

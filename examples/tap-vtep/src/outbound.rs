@@ -15,6 +15,7 @@ use tracing::warn;
 use vtep::{Cut, DataLane, Destination, DropReason, Encapsulated, REPLY_LEN, RemoteId, SegmentId, TapVerdict};
 
 use crate::{
+    capture::{Recorder, Verdict},
     complaints::{Complaints, Trouble, Work},
     send::{Addressed, Outgoing, SendBatch, drop_reason},
     tap::{self, Tap, TapWriter},
@@ -45,6 +46,8 @@ pub(crate) struct Outbound {
     path: [Option<PathSocket>; 2],
     /// Whether the underlay's helper TAP, if there is one, takes super-frames.
     tunnel_works: bool,
+    /// While somebody captures.
+    pub(crate) recorder: Option<Box<Recorder>>,
 }
 
 /// One frame of a batch.
@@ -103,6 +106,7 @@ impl Outbound {
             writer: TapWriter::new(),
             path: [None, None],
             tunnel_works: true,
+            recorder: None,
         }
     }
 
@@ -173,6 +177,7 @@ impl Outbound {
                 continue;
             }
             if offload::finish_checksum(&virtio, frame).is_err() {
+                note(&mut self.recorder, way, frame, 1, Verdict::Dropped(DropReason::Truncated));
                 way.lane.dropped(Some(way.segment), 1, DropReason::Truncated);
                 complaints.frame_dropped(DropReason::Truncated, Some(way.named()), way.now);
                 continue;
@@ -182,16 +187,15 @@ impl Outbound {
             }
             let encapsulated = match way.lane.from_tap(way.segment, frame, &mut self.reply, way.now) {
                 TapVerdict::Send(encapsulated) => encapsulated,
-                TapVerdict::Answer(answer) => {
-                    answer_to(way.tap, &mut self.writer, answer);
-                    continue;
-                }
-                TapVerdict::Held => continue,
-                TapVerdict::Drop(reason) => {
-                    complaints.frame_dropped(reason, Some(way.named()), way.now);
+                other => {
+                    note_other(&mut self.recorder, way, frame, 1, &other);
+                    conclude(&mut self.writer, way, &other, complaints);
                     continue;
                 }
             };
+            if let Some(recorder) = &mut self.recorder {
+                recorder.sends(verdict_of(&encapsulated));
+            }
             let header = encapsulated.header();
             before[frame_at - header.len()..].copy_from_slice(header);
             let bytes = at + frame_at - header.len()..at + frame_at + length;
@@ -216,38 +220,56 @@ impl Outbound {
         // Without one nothing was read.
         let Some(way) = way else { return };
         self.send(way, complaints);
-        for read in &self.read {
+        for (place, read) in self.read.iter().enumerate() {
+            let frame = &self.memory[read.frame.clone()];
             if read.was_sent {
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.sent_by_tap(way.segment, frame, 1, recorder.said(place));
+                }
                 way.lane.sent(way.segment, 1, read.frame.len(), read.flooded);
             } else if read.failure == Some(DropReason::TooBig) {
-                let frame = &self.memory[read.frame.clone()];
                 let cut = Cut::whole(frame.len());
                 let verdict = way.lane.refused_too_big(way.segment, frame, cut, &mut self.reply, way.now);
+                note_other(&mut self.recorder, way, frame, 1, &verdict);
                 if let TapVerdict::Answer(answer) = verdict {
                     answer_to(way.tap, &mut self.writer, answer);
                 }
             } else {
-                way.lane.dropped(Some(way.segment), 1, read.failure.unwrap_or(DropReason::Socket));
+                let reason = read.failure.unwrap_or(DropReason::Socket);
+                note(&mut self.recorder, way, frame, 1, Verdict::Dropped(reason));
+                way.lane.dropped(Some(way.segment), 1, reason);
             }
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.clear();
         }
         self.read.clear();
     }
 
     /// Sends the datagrams of the batch, and notes for each frame what became of it.
     fn send(&mut self, way: Way<'_>, complaints: &mut Complaints) {
-        let Self { read, path, .. } = self;
+        let Self { read, path, memory, recorder, .. } = self;
         let mut asked = None;
-        self.batch.flush(way.pool, &self.memory, |outgoing, outcome| match outcome {
-            Ok(()) => {
-                read[outgoing.frame].was_sent = true;
-                way.lane.sent_to(outgoing.remote, 1);
+        self.batch.flush(way.pool, memory, |outgoing, outcome| {
+            if let Some(recorder) = recorder {
+                let at = read[outgoing.frame].frame.start;
+                let parts = (&memory[outgoing.bytes.start..at], &memory[at..outgoing.bytes.end]);
+                let sent = Verdict::SentTo(outgoing.addressed.destination.ip());
+                let verdict = outcome.map_or_else(|error| Verdict::Dropped(drop_reason(error)), |()| sent);
+                recorder.outgoing(way.segment, way.pool, &outgoing.addressed, parts, 1, verdict);
             }
-            Err(error) => {
-                read[outgoing.frame].failure = Some(drop_reason(error));
-                if error == Errno::MSGSIZE && asked.replace(outgoing.remote) != Some(outgoing.remote) {
-                    ask_path_mtu(path, outgoing.addressed.destination.ip(), way);
+            match outcome {
+                Ok(()) => {
+                    read[outgoing.frame].was_sent = true;
+                    way.lane.sent_to(outgoing.remote, 1);
                 }
-                complain(error, Some(&outgoing.addressed), way, complaints);
+                Err(error) => {
+                    read[outgoing.frame].failure = Some(drop_reason(error));
+                    if error == Errno::MSGSIZE && asked.replace(outgoing.remote) != Some(outgoing.remote) {
+                        ask_path_mtu(path, outgoing.addressed.destination.ip(), way);
+                    }
+                    complain(error, Some(&outgoing.addressed), way, complaints);
+                }
             }
         });
     }
@@ -256,15 +278,17 @@ impl Outbound {
     fn cut(&mut self, frame: Range<usize>, virtio: VirtioNetHeader, way: Way<'_>, complaints: &mut Complaints) {
         let frame = &self.memory[frame];
         let Ok(super_frame) = SuperFrame::parse(&virtio, frame) else {
+            note(&mut self.recorder, way, frame, 1, Verdict::Dropped(DropReason::Truncated));
             way.lane.dropped(Some(way.segment), 1, DropReason::Truncated);
             return;
         };
         let cut = Cut { frames: super_frame.segments() as u32, largest: super_frame.largest_frame() };
         let encapsulated = match way.lane.from_tap_cut(way.segment, frame, cut, &mut self.reply, way.now) {
             TapVerdict::Send(encapsulated) => encapsulated,
-            TapVerdict::Answer(answer) => return answer_to(way.tap, &mut self.writer, answer),
-            TapVerdict::Held => return,
-            TapVerdict::Drop(reason) => return complaints.frame_dropped(reason, Some(way.named()), way.now),
+            other => {
+                note_other(&mut self.recorder, way, frame, cut.frames, &other);
+                return conclude(&mut self.writer, way, &other, complaints);
+            }
         };
         if self.tunnel_works
             && let Some(result) = send_whole(&encapsulated, way, virtio, &super_frame, frame)
@@ -274,6 +298,7 @@ impl Outbound {
                     let bytes = super_frame.segments() * super_frame.header_len() + super_frame.payload_len();
                     way.lane.sent(way.segment, cut.frames, bytes, encapsulated.is_flooded());
                     way.lane.sent_to(remote, cut.frames);
+                    note_sent(&mut self.recorder, way, frame, cut.frames, &encapsulated);
                     return;
                 }
                 Err(Errno::OPNOTSUPP) => {}
@@ -293,6 +318,7 @@ impl Outbound {
         );
         if sent.frames > 0 {
             way.lane.sent(way.segment, sent.frames, sent.bytes, encapsulated.is_flooded());
+            note_sent(&mut self.recorder, way, frame, sent.frames, &encapsulated);
         }
         if let Some(error) = sent.failure {
             let rest = Cut { frames: cut.frames - sent.frames, ..cut };
@@ -301,11 +327,14 @@ impl Outbound {
                     ask_path_mtu(&mut self.path, destination.address, way);
                 }
                 let verdict = way.lane.refused_too_big(way.segment, frame, rest, &mut self.reply, way.now);
+                note_other(&mut self.recorder, way, frame, rest.frames, &verdict);
                 if let TapVerdict::Answer(answer) = verdict {
                     answer_to(way.tap, &mut self.writer, answer);
                 }
             } else {
-                way.lane.dropped(Some(way.segment), rest.frames, drop_reason(error));
+                let reason = drop_reason(error);
+                note(&mut self.recorder, way, frame, rest.frames, Verdict::Dropped(reason));
+                way.lane.dropped(Some(way.segment), rest.frames, reason);
             }
             complain(error, None, way, complaints);
         }
@@ -315,6 +344,66 @@ impl Outbound {
 /// How many frames this one stands for.
 fn frames_of(virtio: VirtioNetHeader, frame: &[u8]) -> u32 {
     SuperFrame::parse(&virtio, frame).map_or(1, |super_frame| super_frame.segments() as u32)
+}
+
+/// Does what there is to do for a frame that is not sent.
+fn conclude(writer: &mut TapWriter, way: Way<'_>, verdict: &TapVerdict<'_, '_>, complaints: &mut Complaints) {
+    match verdict {
+        TapVerdict::Answer(answer) => answer_to(way.tap, writer, answer),
+        TapVerdict::Drop(reason) => complaints.frame_dropped(*reason, Some(way.named()), way.now),
+        TapVerdict::Send(_) | TapVerdict::Held => {}
+    }
+}
+
+/// What becomes of a frame that is sent.
+fn verdict_of(encapsulated: &Encapsulated<'_>) -> Verdict {
+    match encapsulated.destinations() {
+        [only] if !encapsulated.is_flooded() => Verdict::SentTo(only.address),
+        all => Verdict::Flooded(all.len()),
+    }
+}
+
+/// Records a frame from the TAP while somebody captures.
+fn note(recorder: &mut Option<Box<Recorder>>, way: Way<'_>, frame: &[u8], frames: u32, verdict: Verdict) {
+    if let Some(recorder) = recorder {
+        recorder.sent_by_tap(way.segment, frame, frames, verdict);
+    }
+}
+
+/// The same for a frame that is not sent, and for what it is answered with.
+fn note_other(
+    recorder: &mut Option<Box<Recorder>>,
+    way: Way<'_>,
+    frame: &[u8],
+    frames: u32,
+    verdict: &TapVerdict<'_, '_>,
+) {
+    let Some(recorder) = recorder else { return };
+    match verdict {
+        TapVerdict::Send(_) => {}
+        TapVerdict::Answer(answer) => {
+            recorder.sent_by_tap(way.segment, frame, frames, Verdict::Answered);
+            recorder.for_tap(way.segment, [*answer], 1, Verdict::Answer);
+        }
+        TapVerdict::Held => recorder.sent_by_tap(way.segment, frame, frames, Verdict::Held),
+        TapVerdict::Drop(reason) => recorder.sent_by_tap(way.segment, frame, frames, Verdict::Dropped(*reason)),
+    }
+}
+
+/// The same for a super-frame that was sent, and for the packets that carry it: one for each remote, uncut.
+fn note_sent(
+    recorder: &mut Option<Box<Recorder>>,
+    way: Way<'_>,
+    frame: &[u8],
+    frames: u32,
+    encapsulated: &Encapsulated<'_>,
+) {
+    let Some(recorder) = recorder else { return };
+    recorder.sent_by_tap(way.segment, frame, frames, verdict_of(encapsulated));
+    for (_, to) in addressed(encapsulated, way) {
+        let verdict = Verdict::SentTo(to.destination.ip());
+        recorder.outgoing(way.segment, way.pool, &to, (encapsulated.header(), frame), frames, verdict);
+    }
 }
 
 /// Writes an answer to the TAP. The frame that it answers is counted already: one that is not taken is as lost as on any wire.

@@ -1,4 +1,4 @@
-//! The outer packet around a frame, as it stands on the wire: for `explain`. What sends in earnest hands the kernel the
+//! The outer packet around a frame, as it stands on the wire: for `explain` and `capture`. What sends in earnest hands the kernel the
 //! same fields, and the kernel writes the headers.
 
 use std::net::IpAddr;
@@ -32,6 +32,13 @@ impl OuterPacket<'_> {
     /// The packet from its IP header on. Zero stands where only the kernel knows what it writes, see
     /// [`by_kernel`](Self::by_kernel).
     pub(crate) fn bytes(&self, frame: &[u8]) -> Result<Vec<u8>, EncodeError> {
+        let mut packet = Vec::new();
+        self.write_to(&mut packet, frame)?;
+        Ok(packet)
+    }
+
+    /// The same in the place of what `packet` holds; nothing is allocated where it has room.
+    pub(crate) fn write_to(&self, packet: &mut Vec<u8>, frame: &[u8]) -> Result<(), EncodeError> {
         let way = Underlay::new(self.source, self.destination)?.with_dscp(self.traffic_class >> 2).with_ttl(self.ttl);
         let template = match self.ports {
             Some((source, destination)) => OuterTemplate::udp(way, destination, source..=source, self.tunnel_header)?,
@@ -40,18 +47,19 @@ impl OuterPacket<'_> {
         let mut inner = InnerFrame::new(frame.len(), self.flow);
         inner.ecn = Ecn::from_bits(self.traffic_class);
         inner.sum = self.checksum.then(|| Sum::ZERO.add_bytes(frame));
-        let mut packet = vec![0; template.len()];
-        template.write_to(&mut packet, inner)?;
+        packet.clear();
+        packet.resize(template.len(), 0);
+        template.write_to(packet, inner)?;
         if self.source.is_ipv6() {
             // Behind version and traffic class.
             let [_, label @ ..] = self.flow_label.unwrap_or(0).to_be_bytes();
             packet[1] = packet[1] & 0xf0 | label[0];
             packet[2..4].copy_from_slice(&label[1..]);
-        } else if let Ok((header, _)) = Ipv4Header::from_prefix_mut(&mut packet) {
+        } else if let Ok((header, _)) = Ipv4Header::from_prefix_mut(packet) {
             header.set_dont_fragment(self.df);
         }
         packet.extend_from_slice(frame);
-        Ok(packet)
+        Ok(())
     }
 
     /// The fields of [`bytes`](Self::bytes) that only the kernel fills in.

@@ -39,6 +39,8 @@ struct Control([u8; CONTROL]);
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) source: IpAddr,
+    /// The UDP port that it came from; of GRE it says nothing.
+    pub(crate) source_port: u16,
     pub(crate) ecn: Ecn,
     /// Where its bytes lie in [`ReceiveBatch::memory`].
     pub(crate) bytes: Range<usize>,
@@ -129,12 +131,19 @@ impl ReceiveBatch {
     pub(crate) fn message(&self, index: usize) -> Option<Message> {
         let message = &self.messages[index];
         let source = source_address(&self.names[index])?;
+        let (source, source_port) = (source.ip(), source.port());
         let ancillary = Ancillary::of(&message.msg_hdr);
         let length = (message.msg_len as usize).min(MESSAGE);
         let start = index * MESSAGE;
         // At least 1: where the kernel merged nothing it says nothing, and a datagram may be empty.
         let segment = ancillary.segment.unwrap_or(length).max(1);
-        Some(Message { source, ecn: Ecn::from_bits(ancillary.traffic_class), bytes: start..start + length, segment })
+        Some(Message {
+            source,
+            source_port,
+            ecn: Ecn::from_bits(ancillary.traffic_class),
+            bytes: start..start + length,
+            segment,
+        })
     }
 
     /// The memory of the batch, in which messages lie.
@@ -196,7 +205,8 @@ mod tests {
         const BEFORE: usize = 100;
         let memory = [&[0x45; BEFORE], bytes, &[0x45; 100]].concat();
         let bytes = BEFORE..BEFORE + bytes.len();
-        let message = Message { source, ecn: Ecn::NotEct, segment: bytes.len().max(1), bytes: bytes.clone() };
+        let message =
+            Message { source, source_port: 0, ecn: Ecn::NotEct, segment: bytes.len().max(1), bytes: bytes.clone() };
         let message = message.behind_ip_header(&memory)?;
         assert!(bytes.start <= message.bytes.start && message.bytes.end <= bytes.end);
         assert_eq!(message.segment(), None);

@@ -284,9 +284,8 @@ impl Running {
         }
         let watch = |planned: &PlannedUnderlay| InterfaceWatch::new(planned.interface.clone());
         let watches = plan.underlays.iter().map(watch).collect::<io::Result<_>>()?;
-        let pulses = workers.iter().map(|worker: &Remote| Arc::clone(&worker.pulse)).collect();
         Ok(Self {
-            state: Arc::new(State::new(endpoint, underlays, pulses, origin)),
+            state: Arc::new(State::new(endpoint, underlays, workers.clone(), origin)),
             taps: BTreeMap::new(),
             away: BTreeMap::new(),
             sockets: Sockets::default(),

@@ -71,14 +71,19 @@ pub(crate) fn change_neighbor(change: &NeighborChange) -> Result<(), AskError> {
 
 /// What the running endpoint answers.
 pub(crate) fn question(path: &Path, request: &Request) -> Result<Value, AskError> {
-    let service = Path::new(SERVICE_CONTROL);
-    let is_service = path == Path::new(DEFAULT_CONTROL) && !path.exists() && service.exists();
-    let path = if is_service { service } else { path };
+    let path = control_path(path);
     match ask(path, request) {
         Ok(Response::Done(value)) => Ok(value),
         Ok(Response::Refused { status, reason }) => Err(AskError::Refused { status, reason }),
         Err(error) => Err(AskError::Unreachable { path: path.display().to_string(), error }),
     }
+}
+
+/// Where the running endpoint answers: that of the service where there is none at the usual place.
+pub(crate) fn control_path(path: &Path) -> &Path {
+    let service = Path::new(SERVICE_CONTROL);
+    let is_service = path == Path::new(DEFAULT_CONTROL) && !path.exists() && service.exists();
+    if is_service { service } else { path }
 }
 
 /// For people: one line for each row, columns as wide as they must be.

@@ -2,7 +2,10 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, PoisonError, RwLock, atomic::Ordering},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,6 +22,7 @@ use crate::{
     hex,
     plan::PlannedSegment,
     underlay::{SenderPool, Underlay},
+    worker::Remote,
 };
 
 /// What the control thread shares with everybody who asks.
@@ -32,6 +36,9 @@ pub(crate) struct State {
     health: RwLock<Health>,
     /// A change puts a new list in the place of the old one.
     segments: RwLock<Arc<[Segment]>>,
+    pub(crate) workers: Vec<Remote>,
+    /// Whether somebody captures.
+    pub(crate) is_capturing: AtomicBool,
     /// Where `now` counts from.
     pub(crate) origin: Instant,
 }
@@ -52,14 +59,11 @@ impl Segment {
 }
 
 impl State {
-    pub(crate) fn new(
-        endpoint: Endpoint,
-        underlays: Box<[Underlay]>,
-        pulses: Vec<Arc<Pulse>>,
-        origin: Instant,
-    ) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, underlays: Box<[Underlay]>, workers: Vec<Remote>, origin: Instant) -> Self {
         let (health, segments) = (RwLock::default(), RwLock::new(Arc::new([]) as Arc<[_]>));
-        Self { endpoint, underlays, pulses, health, segments, origin }
+        let pulses = workers.iter().map(|worker| Arc::clone(&worker.pulse)).collect();
+        let is_capturing = AtomicBool::new(false);
+        Self { endpoint, underlays, pulses, health, segments, workers, is_capturing, origin }
     }
 
     /// Whether it can carry frames, as it was at the last look.
@@ -169,6 +173,7 @@ impl View<'_> {
                 self.state.endpoint.remove_neighbor(segment.id, ip).map_err(refused)?;
                 done
             }
+            Request::Capture(_) => Err("a capture is more than one answer".to_owned()),
             Request::Explain { segment, from, ecn, bytes } => {
                 let bytes = hex::decode(&bytes).map_err(|error| error.to_string())?;
                 Ok(Response::Done(match from {

@@ -376,18 +376,18 @@ impl AsFd for Receiver {
     }
 }
 
-/// The address in what the kernel wrote.
-pub(crate) fn source_address(name: &libc::sockaddr_storage) -> Option<IpAddr> {
+/// The address and port in what the kernel wrote.
+pub(crate) fn source_address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     match c_int::from(name.ss_family) {
         libc::AF_INET => {
             // SAFETY: the kernel wrote a `sockaddr_in` for this family, and a `sockaddr_storage` is as large and aligned.
             let name = unsafe { &*(&raw const *name).cast::<libc::sockaddr_in>() };
-            Some(Ipv4Addr::from_bits(u32::from_be(name.sin_addr.s_addr)).into())
+            Some((Ipv4Addr::from_bits(u32::from_be(name.sin_addr.s_addr)), u16::from_be(name.sin_port)).into())
         }
         libc::AF_INET6 => {
             // SAFETY: as above, for `sockaddr_in6`.
             let name = unsafe { &*(&raw const *name).cast::<libc::sockaddr_in6>() };
-            Some(Ipv6Addr::from(name.sin6_addr.s6_addr).into())
+            Some((Ipv6Addr::from(name.sin6_addr.s6_addr), u16::from_be(name.sin6_port)).into())
         }
         _ => None,
     }

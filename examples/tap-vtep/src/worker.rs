@@ -15,6 +15,7 @@ use tracing::warn;
 use vtep::{DataLane, SegmentId};
 
 use crate::{
+    capture::Recorder,
     complaints::Complaints,
     health::Pulse,
     inbound::{Destination, Inbound},
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     AddReceiver(Arc<Receiver>),
     /// Serve it no more.
     RemoveReceiver(Arc<Receiver>),
+    /// Record what goes out and what comes in; or record no more. And say when that is so.
+    Record(Option<Box<[Recorder; 2]>>, oneshot::Sender<()>),
     Stop,
 }
 
@@ -221,6 +224,16 @@ impl Worker {
                 Command::ReplaceTap(segment, tap) => self.replace_tap(segment, tap),
                 Command::AddReceiver(receiver) => self.add_receiver(receiver),
                 Command::RemoveReceiver(receiver) => self.remove_receiver(&receiver),
+                Command::Record(recorders, done) => {
+                    (self.outbound.recorder, self.inbound.recorder) = match recorders {
+                        Some(recorders) => {
+                            let [outbound, inbound] = *recorders;
+                            (Some(Box::new(outbound)), Some(Box::new(inbound)))
+                        }
+                        None => (None, None),
+                    };
+                    let _ = done.send(());
+                }
             }
         }
         true

@@ -7,6 +7,7 @@ mod addresses;
 mod anti_spoofing;
 mod bed;
 mod black_holes;
+mod capture;
 mod checksums;
 mod commands;
 mod configuration;
