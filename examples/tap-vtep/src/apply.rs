@@ -3,19 +3,19 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use overlay_types::MacAddr;
 use rustix::io::Errno;
 use tokio::sync::oneshot;
-use tracing::warn;
+use tracing::{info, warn};
 use vtep::{ControlError, Endpoint, SegmentId};
 
 use crate::{
     netlink::Netlink,
-    plan::{Plan, PlannedSegment},
+    plan::{Plan, PlannedSegment, set_mtus},
     run::{RunError, Running, TapProblem},
     send::{SEGMENTS, super_frame_bound},
     state::Segment,
@@ -131,6 +131,31 @@ impl Running {
             self.taps.insert(id, tap.try_clone()?);
         }
         Ok(id)
+    }
+
+    /// Gives the segments, and their TAPs, the MTUs that the underlays' interfaces leave now.
+    pub(crate) fn follow_mtus(&self, netlink: &Netlink) {
+        let mut segments = self.state.segments().to_vec();
+        let mut plans: Vec<_> = segments.iter().map(|segment| segment.plan.clone()).collect();
+        let of_underlay = |number| self.state.underlays[usize::from(number)].mtu.load(Ordering::Relaxed);
+        set_mtus(&mut plans, of_underlay);
+        for (segment, plan) in segments.iter_mut().zip(plans) {
+            let (before, options) = (segment.plan.options.rules.mtu, &plan.options);
+            let mtu = options.rules.mtu;
+            if mtu == before {
+                continue;
+            }
+            let underlay = of_underlay(options.rules.underlay);
+            info!(
+                segment = options.name,
+                mtu, "the underlay's MTU is {underlay}, and the segment's {mtu} instead of {before}"
+            );
+            match self.change(segment, &plan, netlink) {
+                Ok(()) => segment.plan = plan,
+                Err(error) => warn!("{error}"),
+            }
+        }
+        self.state.set_segments(segments);
     }
 
     /// A segment that stays: what has changed in it.

@@ -169,22 +169,28 @@ impl Plan {
             let rules = &mut options.rules;
             rules.underlay = planned.underlay.number;
             rules.underlay_is_ipv6 = local.is_ipv6();
-            let fitting = underlay_mtu.saturating_sub(rules.mtu_overhead().into());
-            rules.mtu = match options.mtu {
-                Some(mtu) => mtu,
-                None if fitting < MIN_MTU.into() => {
-                    return Err(PlanError::SmallUnderlay { segment: options.name, underlay_mtu, mtu: fitting });
-                }
-                None => fitting.min(MAX_MTU.into()) as u16,
-            };
+            let mtu = underlay_mtu.saturating_sub(rules.mtu_overhead().into());
+            if options.mtu.is_none() && mtu < MIN_MTU.into() {
+                return Err(PlanError::SmallUnderlay { segment: options.name, underlay_mtu, mtu });
+            }
             let tap_exists = netlink.link(&options.tap)?.is_some();
             segments.push(PlannedSegment { options, local, tap_exists });
         }
-        share_mtu(&mut segments);
+        set_mtus(&mut segments, |number| underlays[usize::from(number)].mtu());
         check_zero_checksums(&segments)?;
         let Config { workers, super_frames, path_mtu_probe, metrics, .. } = config;
         Ok(Self { workers, super_frames, path_mtu_probe, underlays, metrics, segments })
     }
+}
+
+/// Each segment has the MTU that is configured, or what its underlay's leaves; `of_underlay` has the latter by number.
+pub(crate) fn set_mtus(segments: &mut [PlannedSegment], of_underlay: impl Fn(u8) -> u32) {
+    for PlannedSegment { options, .. } in &mut *segments {
+        let rules = &mut options.rules;
+        let fitting = of_underlay(rules.underlay).saturating_sub(rules.mtu_overhead().into());
+        rules.mtu = options.mtu.unwrap_or(fitting.clamp(MIN_MTU.into(), MAX_MTU.into()) as u16);
+    }
+    share_mtu(segments);
 }
 
 /// The TAP of a trunk has one MTU, which all its segments can carry.

@@ -142,6 +142,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<(), RunError> {
             match runtime.block_on(running.serve(&listener, &mut signals))? {
                 Ended::Stop => return Ok(()),
                 Ended::Reload => running.reload(options, &netlink),
+                Ended::OtherMtu => running.follow_mtus(&netlink),
             }
         }
     });
@@ -224,6 +225,8 @@ fn equip(plan: &Plan, tunnel: Option<&Arc<TunnelGso>>) -> (Box<[Underlay]>, Opti
 enum Ended {
     Stop,
     Reload,
+    /// An interface of the underlay has another MTU than before.
+    OtherMtu,
 }
 
 /// An endpoint that is served.
@@ -323,11 +326,14 @@ impl Running {
                 _ = tick.tick() => {
                     self.state.endpoint.handle_timeout(self.state.now());
                     self.follow_macs();
-                    self.follow_underlays();
+                    let is_other_mtu = self.follow_underlays();
                     self.path_mtus.look(&self.state);
                     self.follow_tunnel().await;
                     self.bring_back_taps().await?;
                     self.examine();
+                    if is_other_mtu {
+                        return Ok(Ended::OtherMtu);
+                    }
                 }
             }
         }
@@ -541,11 +547,12 @@ impl Running {
         }
     }
 
-    /// Binds to the underlays' interfaces again when they have been made anew.
-    fn follow_underlays(&mut self) {
+    /// Binds to the underlays' interfaces again when they have been made anew. Returns whether one has another MTU.
+    fn follow_underlays(&mut self) -> bool {
+        let mut is_other_mtu = false;
         for (underlay, watch) in self.state.underlays.iter().zip(&mut self.watches) {
             if let Some(mtu) = watch.mtu() {
-                underlay.mtu.store(mtu, Ordering::Relaxed);
+                is_other_mtu |= underlay.mtu.swap(mtu, Ordering::Relaxed) != mtu;
             }
             match watch.look() {
                 Some(Change::Gone) => warn!(interface = watch.name, "the underlay's interface is gone"),
@@ -564,6 +571,7 @@ impl Running {
                 None => {}
             }
         }
+        is_other_mtu
     }
 
     /// Ends the workers. TAPs that we made go when the last file closes.

@@ -51,5 +51,6 @@ mod transfers;
 mod trunk;
 mod tunnel;
 mod uncut;
+mod underlay_mtu;
 mod workers;
 mod zero_checksum;
