@@ -8,6 +8,8 @@ mod record;
 mod recorder;
 mod source;
 
+#[cfg(test)]
+pub(crate) use self::recorder::of_first_segment;
 pub(crate) use self::{
     client::run,
     inbound_notes::InboundNotes,

@@ -283,11 +283,17 @@ impl Ring {
     }
 }
 
+/// A recorder of all that the first segment sends and gets, over IPv4.
+#[cfg(test)]
+pub(crate) fn of_first_segment() -> (Recorder, Consumer<u8>) {
+    Recorder::new(tests::plan())
+}
+
 #[cfg(test)]
 mod tests {
     use super::{super::record::Record, *};
 
-    fn plan() -> Arc<Plan> {
+    pub(super) fn plan() -> Arc<Plan> {
         Arc::new(Plan {
             taps: vec![Some(0)],
             underlays: vec!["192.0.2.1".parse().unwrap()],

@@ -203,7 +203,20 @@ fn a_batch_of_a_thousand_keeps_its_order() {
 
 #[test]
 fn no_allocation_per_packet() {
+    frames_without_allocation(Bed::new());
+}
+
+/// Two packets of each that is sent, two of each that is delivered, one of each that is dropped.
+#[test]
+fn no_allocation_per_packet_while_somebody_captures() {
     let mut bed = Bed::new();
+    let [(outbound, out_ring), (inbound, in_ring)] = [(); 2].map(|()| crate::capture::of_first_segment());
+    (bed.worker.outbound.recorder, bed.worker.inbound.recorder) = (Some(Box::new(outbound)), Some(Box::new(inbound)));
+    frames_without_allocation(bed);
+    assert!(out_ring.slots() > 201 * 5 * 100 && in_ring.slots() > 201 * 3 * 100);
+}
+
+fn frames_without_allocation(mut bed: Bed) {
     let unicast = frame(PEER_MAC, OUR_MAC, 1000);
     let broadcast = frame(MacAddr::BROADCAST, OUR_MAC, 1000);
     let too_big = frame(PEER_MAC, OUR_MAC, 1465);
