@@ -119,6 +119,14 @@ impl Parts {
                 self.programs.push(TapVtep::run(&program(), &host.namespace, &options));
                 Ok(guest_of_tap(host, family))
             }
+            End::Configured(lines) => {
+                let configuration = format!(
+                    "[underlay]\nlocal = \"{local}\"\n[[segment]]\nname = \"bench\"\nvni = {VNI}\ntap = \"{TAP}\"\n\
+                     flood = [\"{remote}\"]\n{lines}\n"
+                );
+                self.programs.push(TapVtep::configured(&program(), &host.namespace, &configuration));
+                Ok(guest_of_tap(host, family))
+            }
             End::Kernel { offloads: with_offloads } => {
                 let vtep = KernelVtep::new(host, &KernelVtepOptions::to(&[remote]));
                 if !with_offloads {
@@ -173,8 +181,11 @@ pub(super) fn connect(guest: &Namespace, number: u8) {
 /// A guest whose device is the TAP of the host.
 pub(super) fn guest_of_tap(host: &Host, family: Family) -> Namespace {
     let guest = Namespace::new(&format!("guest{}", host.number()));
-    let mtu = host.mtu() - family.vxlan_overhead();
     wait_until("the TAP is there", || host.namespace.has_device(TAP));
+    // The same for all, but where options leave less.
+    let own = host.namespace.device(TAP)["mtu"].as_u64().and_then(|mtu| u32::try_from(mtu).ok());
+    let vxlan = host.mtu() - family.vxlan_overhead();
+    let mtu = own.map_or(vxlan, |own| own.min(vxlan));
     host.namespace.ip(&format!("link set {TAP} netns {} name {DEVICE}", guest.name()));
     guest.ip(&format!("link set {DEVICE} mtu {mtu} txqueuelen {QUEUE}"));
     connect(&guest, host.number());

@@ -32,6 +32,8 @@ pub(super) enum Layout {
 pub(super) enum End {
     /// `tap-vtep run` with these options more.
     Ours(&'static [&'static str]),
+    /// The same by a configuration file, whose segment has these lines more.
+    Configured(&'static str),
     /// The kernel's VXLAN under a bridge.
     Kernel { offloads: bool },
     /// One packet by one system call.
@@ -48,7 +50,7 @@ pub(super) enum PacketIo {
 impl Case {
     /// `true` when our endpoint is on one of the hosts.
     pub(super) fn is_ours(&self) -> bool {
-        let is_ours = |end: &End| matches!(end, End::Ours(_));
+        let is_ours = |end: &End| matches!(end, End::Ours(_) | End::Configured(_));
         match &self.layout {
             Layout::FullTable => true,
             Layout::Ends(ends, _) => ends.iter().any(is_ours),
@@ -94,6 +96,12 @@ pub(super) static BUSY_POLL: Case =
 pub(super) static TWO_WORKERS: Case = both("ours-2-workers", "tap-vtep, two workers", End::Ours(&["--workers", "2"]));
 pub(super) static IPV6: Case =
     Case { name: "ours-ipv6", title: "tap-vtep over IPv6", layout: Layout::Ends([OURS, OURS], Family::V6) };
+pub(super) static GENEVE: Case = both(
+    "ours-geneve",
+    "tap-vtep, Geneve with an option",
+    End::Configured("encapsulation = \"geneve\"\noption = [{ class = 0x0102, type = 0x00, data = \"00010002\" }]"),
+);
+pub(super) static NVGRE: Case = both("ours-nvgre", "tap-vtep, NVGRE", End::Ours(&["--encapsulation", "nvgre"]));
 pub(super) static TO_KERNEL: Case = Case {
     name: "ours-to-kernel",
     title: "tap-vtep to kernel VXLAN",
@@ -112,7 +120,7 @@ pub(super) static KERNEL_DESTINATIONS: Case =
     Case { name: "kernel-destinations", title: "kernel VXLAN", layout: Layout::Destinations(KERNEL_WITH_OFFLOADS) };
 
 /// All of them, in the order in which they take turns.
-pub(super) static ALL: [&Case; 19] = [
+pub(super) static ALL: [&Case; 21] = [
     &BARE,
     &KERNEL,
     &TAP_VTEP,
@@ -121,6 +129,8 @@ pub(super) static ALL: [&Case; 19] = [
     &TWO_WORKERS,
     &BUSY_POLL,
     &IPV6,
+    &GENEVE,
+    &NVGRE,
     &TO_KERNEL,
     &FROM_KERNEL,
     &FULL_TABLE,

@@ -47,7 +47,7 @@ pub(super) fn set_up(end: End, setting: Setting, parts: &mut Parts) -> Result<[N
         hosts[1].namespace.add_address(Host::DEVICE, address.into(), 24);
     }
     let guests = match end {
-        End::Ours(_) => ours(&hosts, parts)?,
+        End::Ours(_) | End::Configured(_) => ours(&hosts, parts)?,
         End::Kernel { .. } => kernel(&hosts),
         End::Naive => return Err(Failure("has one remote".to_owned())),
     };

@@ -100,8 +100,8 @@ impl fmt::Display for Row {
 #[rustfmt::skip]
 pub(super) fn all() -> Vec<Row> {
     use case::{
-        BARE, BUSY_POLL, DESTINATIONS, FROM_KERNEL, FULL_TABLE, IPV6, KERNEL, KERNEL_DESTINATIONS, KERNEL_PLAIN, NAIVE, OVS,
-        OVS_GENEVE, OVS_GRE, OVS_XDP, SOCKET, TAP_VTEP, TO_KERNEL, TUNNEL_GSO, TWO_WORKERS,
+        BARE, BUSY_POLL, DESTINATIONS, FROM_KERNEL, FULL_TABLE, GENEVE, IPV6, KERNEL, KERNEL_DESTINATIONS, KERNEL_PLAIN, NAIVE,
+        NVGRE, OVS, OVS_GENEVE, OVS_GRE, OVS_XDP, SOCKET, TAP_VTEP, TO_KERNEL, TUNNEL_GSO, TWO_WORKERS,
     };
     const TCP1: Measure = Measure::Tcp(1);
     const TCP4: Measure = Measure::Tcp(4);
@@ -135,6 +135,13 @@ pub(super) fn all() -> Vec<Row> {
         on_veth(TCP1).beside(&NAIVE),
         of(&IPV6, TCP1).beside(&SOCKET).at_least(0.95),
         of(&IPV6, TCP4).beside(&SOCKET).at_least(0.95),
+        Row::new(Setting::WIRE_GRO, TCP1, &GENEVE).beside(&TAP_VTEP).at_least(0.95),
+        of(&GENEVE, TCP1).beside(&TAP_VTEP).at_least(0.95),
+        of(&GENEVE, UDP18).beside(&TAP_VTEP).at_least(0.95),
+        of(&GENEVE, TCP1).beside(&OVS_GENEVE),
+        of(&NVGRE, TCP1).beside(&OVS_GRE).at_least(4.0),
+        of(&NVGRE, TCP4).beside(&OVS_GRE).at_least(4.0),
+        of(&NVGRE, UDP18).beside(&OVS_GRE),
         of(&TO_KERNEL, TCP1).beside(&TAP_VTEP).at_least(0.9),
         of(&FROM_KERNEL, TCP1).beside(&TAP_VTEP).at_least(0.9),
         on_veth(UDP18).beside(&KERNEL).at_least(2.5),
@@ -156,8 +163,6 @@ pub(super) fn all() -> Vec<Row> {
         of(&BARE, TCP4),
         of(&BARE, UDP18),
         of(&BARE, PING),
-        of(&OVS_GENEVE, TCP1),
-        of(&OVS_GRE, TCP1),
     ]
 }
 
