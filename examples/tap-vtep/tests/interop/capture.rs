@@ -15,7 +15,8 @@ use testbed::{
 };
 
 use crate::bed::{
-    Counts, HandPeer, PORT, PROGRAM, TAP, VNI, flood_to_all, guest_address, kernel_peers, only_line, start, stranger,
+    Counts, HandPeer, PORT, PROGRAM, TAP, VNI, flood_to_all, guest_address, kernel_peers, only_line, start, start_two,
+    stranger,
 };
 
 /// A capture that runs, and its files.
@@ -244,4 +245,23 @@ fn a_slow_client_and_a_full_disk_cost_no_frame() {
     killed.process.signal(Signal::KILL);
     pass(100);
     begin();
+}
+
+#[test]
+fn each_encapsulation_is_read_over_each_family() {
+    for (encapsulation, protocol) in [("vxlan", "vxlan"), ("geneve", "geneve"), ("nvgre", "gre")] {
+        for family in Family::ALL {
+            let underlay = Underlay::new(2);
+            let [vtep, _other] = start_two(&underlay, family, &format!("encapsulation = \"{encapsulation}\""));
+            let mut capture = Capture::start(&underlay, &vtep, &["--outer"]);
+            assert_eq!(ping(&underlay.host(0).namespace, guest_address(2, Family::V4), 3).received, 3);
+            capture.stop();
+            let (ours, theirs) = (underlay.host(0).address(family), underlay.host(1).address(family));
+            let sent = format!("underlay {ours} out sent to {theirs}");
+            let decapsulated = format!("underlay {ours} in decapsulated");
+            let both_ways = expected([(&*sent, 3), (&*decapsulated, 3)]);
+            assert_eq!(capture.counts(&underlay, &format!("{protocol} && icmp")), both_ways);
+            assert_eq!(capture.counts(&underlay, "_ws.malformed || udp.checksum.status == 0"), BTreeMap::new());
+        }
+    }
 }
