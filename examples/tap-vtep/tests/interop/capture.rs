@@ -11,12 +11,13 @@ use std::{
 use overlay_types::MacAddr;
 use rustix::process::Signal;
 use testbed::{
-    Background, Family, FrameSender, Numbered, PATIENCE, Scratch, TapVtep, Underlay, guest_mac, ping, vxlan, wait_until,
+    Background, Family, FrameSender, Numbered, PATIENCE, Scratch, TapVtep, Underlay, guest_mac, ping, transfer, vxlan,
+    wait_until,
 };
 
 use crate::bed::{
-    Counts, HandPeer, PORT, PROGRAM, TAP, VNI, flood_to_all, guest_address, kernel_peers, only_line, start, start_two,
-    stranger,
+    Counts, HandPeer, PORT, PROGRAM, TAP, VNI, flood_to_all, guest_address, kernel_peers, missing, only_line, start,
+    start_two, stranger,
 };
 
 /// A capture that runs, and its files.
@@ -264,4 +265,28 @@ fn each_encapsulation_is_read_over_each_family() {
             assert_eq!(capture.counts(&underlay, "_ws.malformed || udp.checksum.status == 0"), BTreeMap::new());
         }
     }
+}
+
+/// A super-frame is one packet, and its comment says of how many frames: together they are those that were counted.
+#[test]
+fn super_frames_say_how_many_frames_they_are() {
+    let underlay = Underlay::new(2);
+    let both = start_two(&underlay, Family::V4, "");
+    missing(&both);
+    let before = Counts::of(&both[0]);
+    let mut capture = Capture::start(&underlay, &both[0], &["--inner"]);
+    let [here, there] = [0, 1].map(|index| &underlay.host(index).namespace);
+    let _ = transfer(here, there, guest_address(2, Family::V4), 500_000);
+    missing(&both);
+    let after = Counts::of(&both[0]);
+    let [captured, lost] = capture.stop();
+    assert_eq!(lost, 0);
+    let mut frames = [0, 0];
+    for (packet, count) in capture.counts(&underlay, "frame") {
+        let of_each = packet.strip_suffix(" frames").and_then(|packet| packet.rsplit(' ').next());
+        let way = usize::from(packet.contains(" in delivered"));
+        frames[way] += count * of_each.map_or(1, |frames| frames.parse().unwrap());
+    }
+    assert_eq!(frames, [after.sent - before.sent, after.delivered - before.delivered]);
+    assert!(captured < frames[0] + frames[1], "no super-frame among {captured} packets");
 }
