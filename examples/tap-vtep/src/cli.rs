@@ -19,10 +19,10 @@ pub(crate) const DEFAULT_CONTROL: &str = "/run/tap-vtep.sock";
 /// Where it is of the service that systemd runs, which may not write to `/run` itself.
 pub(crate) const SERVICE_CONTROL: &str = "/run/tap-vtep/control.sock";
 
-/// A VXLAN tunnel endpoint (VTEP) in user space.
+/// A tunnel endpoint (VTEP) for VXLAN, Geneve and NVGRE in user space.
 ///
 /// It joins the layer-2 network behind a Linux TAP device with those behind other VTEPs (Linux, Open vSwitch, Flannel,
-/// itself) by VXLAN tunnels.
+/// itself) by tunnels.
 #[derive(Debug, Parser)]
 #[command(name = "tap-vtep", version, max_term_width = 100)]
 pub(crate) struct Cli {

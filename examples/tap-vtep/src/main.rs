@@ -1,4 +1,4 @@
-//! `tap-vtep`: a complete VXLAN tunnel endpoint in user space.
+//! `tap-vtep`: a complete tunnel endpoint for VXLAN, Geneve and NVGRE, in user space.
 //!
 //! One file for each kind of side effect: [`tap`] and [`underlay`] hold the devices and sockets, [`receive`] and [`send`] move
 //! datagrams, [`worker`] is the loop between them, [`netlink`] sets interfaces, [`control`] answers questions, [`run`]
