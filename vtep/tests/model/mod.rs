@@ -373,7 +373,10 @@ struct Side {
 
 impl Side {
     fn new(number: usize) -> Self {
-        let endpoint = Endpoint::new(EndpointOptions::new([number as u8 + 1; 16]));
+        let mut options = EndpointOptions::new([number as u8 + 1; 16]);
+        // Small tables are made quickly, and are full at times.
+        (options.max_learned, options.max_remotes, options.max_neighbors) = (16, 64, 64);
+        let endpoint = Endpoint::new(options);
         let own = [2, 0, 0, 0, 0, number as u8];
         let ids: Vec<_> = SEGMENTS.iter().map(|spec| endpoint.add_segment(spec.config(own)).unwrap()).collect();
         let lane = endpoint.lane().unwrap();
