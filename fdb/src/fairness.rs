@@ -16,9 +16,11 @@ use crate::{
     value::Value,
 };
 
-/// After how many learned rows the search for one to evict ends. It goes by rows, so that each bucket gives in the
-/// measure in which it gets: those that are split off get half of what others do.
-const WINDOW: usize = 64;
+/// After how many learned rows the search for one to evict ends, where one is found. It goes by rows, so that each bucket
+/// gives in the measure in which it gets: those that are split off get half of what others do.
+const WINDOW: usize = 16;
+/// After how many it ends where none is found.
+const WIDEST: usize = 64;
 /// After how many buckets it ends in any case.
 const LONGEST: u32 = 512;
 
@@ -52,7 +54,7 @@ impl ForwardingTable {
         let start = writer.hand % buckets;
         let mut victim: Option<((u32, u32), u64, RemoteId, Hit<'_>)> = None;
         let (mut seen, mut steps) = (0, 0);
-        while seen < WINDOW && steps < LONGEST.min(buckets) {
+        while (seen < WINDOW || victim.is_none() && seen < WIDEST) && steps < LONGEST.min(buckets) {
             for (key, hit) in segment.rows.rows_of((start + steps) % buckets) {
                 let head = self.groups.head(hit.value.group());
                 if !head.is_alive() || head.forward().state() != RowState::Learned {
