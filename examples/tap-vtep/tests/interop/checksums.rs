@@ -45,7 +45,7 @@ fn verify(file: &std::path::Path, fields: [&str; 3]) -> [[usize; 3]; 3] {
     ] {
         words.extend(["-o", option]);
     }
-    for field in &fields {
+    for field in fields.iter().chain(&["tcp.checksum"]) {
         words.extend(["-e", field]);
     }
     let here = Namespace::new("tshark");
@@ -53,9 +53,12 @@ fn verify(file: &std::path::Path, fields: [&str; 3]) -> [[usize; 3]; 3] {
     assert_eq!(finished.status, Some(0), "{}", finished.stderr);
     let mut counts = [[0; 3]; 3];
     for line in finished.stdout.lines() {
+        // Linux writes a checksum of zero as 0xffff, whatever the protocol. It is as right, and tshark says that it is not.
+        let is_zero = line.ends_with("\t0xffff");
         for (count, column) in counts.iter_mut().zip(line.split('\t')) {
             for status in column.split(',').filter(|status| !status.is_empty()) {
                 match status {
+                    "0" | "Bad" if is_zero => count[1] += 1,
                     "0" | "Bad" => count[0] += 1,
                     "1" | "Good" => count[1] += 1,
                     _ => count[2] += 1,
