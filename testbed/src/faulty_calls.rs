@@ -26,7 +26,7 @@ pub enum Call {
 /// program no time, and can spare all destinations but one.
 #[derive(Debug)]
 pub struct FaultyCalls {
-    library: PathBuf,
+    preloaded: PathBuf,
     rows: File,
     files: Scratch,
 }
@@ -53,7 +53,7 @@ impl FaultyCalls {
         let path = files.write("rows", "");
         let rows = OpenOptions::new().read(true).write(true).open(path);
         match rows.and_then(|rows| rows.set_len((CALLS * ROW) as u64).map(|()| rows)) {
-            Ok(rows) => Self { library, rows, files },
+            Ok(rows) => Self { preloaded: library, rows, files },
             Err(error) => fail(format_args!("the rows of faulty calls: {error}")),
         }
     }
@@ -61,7 +61,7 @@ impl FaultyCalls {
     /// With what a program has to be started.
     #[must_use]
     pub fn environment(&self) -> [(&'static str, PathBuf); 2] {
-        [("LD_PRELOAD", self.library.clone()), ("FAULTY_CALLS", self.files.path("rows"))]
+        [("LD_PRELOAD", self.preloaded.clone()), ("FAULTY_CALLS", self.files.path("rows"))]
     }
 
     /// From now on a call fails so many times; [`Call::SendMany`] only for this destination, if there is one.
