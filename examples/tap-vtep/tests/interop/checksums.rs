@@ -32,20 +32,31 @@ pub(crate) fn capture(files: &Scratch, name: &str, frames: &[Vec<u8>]) -> PathBu
     file
 }
 
+/// Has tshark check checksums, and say nothing of how packets follow each other.
+pub(crate) const CHECKING: [&str; 10] = [
+    "-o",
+    "ip.check_checksum:TRUE",
+    "-o",
+    "tcp.check_checksum:TRUE",
+    "-o",
+    "udp.check_checksum:TRUE",
+    "-o",
+    "tcp.desegment_tcp_streams:FALSE",
+    "-o",
+    "tcp.analyze_sequence_numbers:FALSE",
+];
+
+/// The last fields of a line, and how it ends where a TCP checksum is zero: Linux writes that as 0xffff, whatever the
+/// protocol. It is as right, and tshark says that it is not.
+pub(crate) const TCP_ZERO: [&str; 2] = ["tcp.checksum", "tcp.checksum_calculated"];
+pub(crate) const IS_TCP_ZERO: &str = "\t0xffff\t0x0000";
+
 /// What tshark says of checksums in a capture: for each of `fields` how many are bad, good, and none of both.
 fn verify(file: &std::path::Path, fields: [&str; 3]) -> [[usize; 3]; 3] {
     let file = file.display().to_string();
     let mut words = vec!["tshark", "-n", "-r", &file, "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=,"];
-    for option in [
-        "ip.check_checksum:TRUE",
-        "tcp.check_checksum:TRUE",
-        "udp.check_checksum:TRUE",
-        "tcp.desegment_tcp_streams:FALSE",
-        "tcp.analyze_sequence_numbers:FALSE",
-    ] {
-        words.extend(["-o", option]);
-    }
-    for field in fields.iter().chain(&["tcp.checksum"]) {
+    words.extend(CHECKING);
+    for field in fields.iter().chain(&TCP_ZERO) {
         words.extend(["-e", field]);
     }
     let here = Namespace::new("tshark");
@@ -53,9 +64,8 @@ fn verify(file: &std::path::Path, fields: [&str; 3]) -> [[usize; 3]; 3] {
     assert_eq!(finished.status, Some(0), "{}", finished.stderr);
     let mut counts = [[0; 3]; 3];
     for line in finished.stdout.lines() {
-        // Linux writes a checksum of zero as 0xffff, whatever the protocol. It is as right, and tshark says that it is not.
-        let is_zero = line.ends_with("\t0xffff");
-        for (count, column) in counts.iter_mut().zip(line.split('\t')) {
+        for ((count, column), field) in counts.iter_mut().zip(line.split('\t')).zip(fields) {
+            let is_zero = field == "tcp.checksum.status" && line.ends_with(IS_TCP_ZERO);
             for status in column.split(',').filter(|status| !status.is_empty()) {
                 match status {
                     "0" | "Bad" if is_zero => count[1] += 1,
