@@ -7,7 +7,8 @@ use overlay_types::{MacAddr, Vni};
 /// IEEE Std 802, Local Experimental `EtherType` 1: no kernel says anything in it by itself.
 pub const EXPERIMENTAL: u16 = 0x88b5;
 
-const ETHERNET_LEN: usize = 14;
+/// Bytes of an Ethernet header.
+pub(crate) const ETHERNET_LEN: usize = 14;
 
 /// An Ethernet frame with the `EtherType` [`EXPERIMENTAL`].
 #[must_use]

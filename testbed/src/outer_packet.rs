@@ -6,9 +6,12 @@ use overlay_types::MacAddr;
 
 use crate::{
     family::Family,
-    frame::{UDP, ip_header, udp_datagram},
+    frame::{ETHERNET_LEN, UDP, internet_checksum, ip_header, udp_datagram},
     underlay::Host,
 };
+
+/// The number of the Fragment header (RFC 8200 §4.5).
+const FRAGMENT: u8 = 44;
 
 /// A packet from one host of an underlay to another. DF is set.
 #[derive(Clone, Copy, Debug)]
@@ -56,12 +59,42 @@ impl OuterPacket {
         let [destination, source] = self.macs.map(MacAddr::octets);
         [&destination[..], &source, &ether_type, &header, payload].concat()
     }
+
+    /// The frames with the fragments of the same packet (RFC 791, RFC 8200 §4.5), each with so many bytes of the payload,
+    /// a multiple of 8; the last one has what is left.
+    #[must_use]
+    pub fn fragments(&self, protocol: u8, payload: &[u8], len: usize, identification: u16) -> Vec<Vec<u8>> {
+        assert_eq!(len % 8, 0, "a fragment's offset is in units of 8 bytes");
+        let pieces = payload.chunks(len);
+        let last = pieces.len() - 1;
+        let fragment = |(number, piece): (usize, &[u8])| {
+            let (offset, more) = ((number * len) as u16, u16::from(number < last));
+            match self.addresses[0] {
+                IpAddr::V4(_) => {
+                    let mut frame = self.with_payload(protocol, piece);
+                    let header = &mut frame[ETHERNET_LEN..][..20];
+                    header[4..6].copy_from_slice(&identification.to_be_bytes());
+                    header[6..8].copy_from_slice(&(more << 13 | offset / 8).to_be_bytes());
+                    header[10..12].fill(0);
+                    let checksum = internet_checksum(header).to_be_bytes();
+                    header[10..12].copy_from_slice(&checksum);
+                    frame
+                }
+                IpAddr::V6(_) => {
+                    let place = (offset | more).to_be_bytes();
+                    let header = [&[protocol, 0][..], &place, &u32::from(identification).to_be_bytes()].concat();
+                    self.with_payload(FRAGMENT, &[&header, piece].concat())
+                }
+            }
+        };
+        pieces.enumerate().map(fragment).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{guest_mac, internet_checksum};
+    use crate::frame::guest_mac;
 
     fn packet(addresses: [&str; 2]) -> OuterPacket {
         let addresses = addresses.map(|address| address.parse().unwrap());
@@ -88,5 +121,26 @@ mod tests {
         assert_eq!(internet_checksum(&[&pseudo, &bytes[54..]].concat()), 0);
         let without = packet.udp_without_checksum([5, 6], b"odd");
         assert_eq!((&without[..60], &without[60..62], &without[62..]), (&bytes[..60], &[0, 0][..], &bytes[62..]));
+    }
+
+    #[test]
+    fn fragments_are_whole_packets_that_say_where_they_belong() {
+        let payload: Vec<u8> = (0..20).collect();
+        let fragments = packet(["192.0.2.1", "192.0.2.2"]).fragments(UDP, &payload, 8, 0x0102);
+        assert_eq!(fragments.len(), 3);
+        for (fragment, (place, piece)) in
+            fragments.iter().zip([([0x20, 0], &payload[..8]), ([0x20, 1], &payload[8..16]), ([0, 2], &payload[16..])])
+        {
+            assert_eq!((&fragment[18..20], &fragment[20..22], &fragment[34..]), (&[1, 2][..], &place[..], piece));
+            assert_eq!(internet_checksum(&fragment[14..34]), 0);
+        }
+        let fragments = packet(["2001:db8::1", "2001:db8::2"]).fragments(UDP, &payload, 8, 0x0102);
+        for (fragment, (place, piece)) in
+            fragments.iter().zip([([0, 1], &payload[..8]), ([0, 9], &payload[8..16]), ([0, 16], &payload[16..])])
+        {
+            assert_eq!(fragment[20], FRAGMENT);
+            assert_eq!(fragment[54..62], [UDP, 0, place[0], place[1], 0, 0, 1, 2]);
+            assert_eq!(&fragment[62..], piece);
+        }
     }
 }

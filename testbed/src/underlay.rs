@@ -1,6 +1,9 @@
 //! Hosts, and the network between them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
+};
 
 use overlay_types::MacAddr;
 
@@ -112,6 +115,13 @@ impl Underlay {
         let switch = Namespace::new("switch");
         switch.ip(&format!("link add br0 mtu {mtu} type bridge mcast_snooping 0"));
         switch.ip("link set br0 up");
+        // A bridge whose frames a host's firewall looks at drops those that IP would.
+        for firewall in ["iptables", "ip6tables"] {
+            let key = format!("net/bridge/bridge-nf-call-{firewall}");
+            if Path::new("/proc/sys").join(&key).exists() {
+                switch.set_sysctl(&key, "0");
+            }
+        }
         let hosts = (1..=hosts).map(|number| Host::new(number, mtu)).collect();
         let underlay = Self { hosts, switch };
         for host in &underlay.hosts {

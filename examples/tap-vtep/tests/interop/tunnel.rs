@@ -42,7 +42,12 @@ impl Tunnel {
 
     /// Our endpoint on the first host, configured so.
     pub(crate) fn start(self, underlay: &Underlay, family: Family, lines: &str) -> TapVtep {
-        let host = underlay.host(0);
+        self.start_on(underlay, 0, family, lines)
+    }
+
+    /// The same on the host with this index.
+    pub(crate) fn start_on(self, underlay: &Underlay, index: usize, family: Family, lines: &str) -> TapVtep {
+        let host = underlay.host(index);
         TapVtep::configured(PROGRAM, &host.namespace, &self.one_segment(host, family, lines))
     }
 
@@ -72,6 +77,20 @@ impl Tunnel {
             Some(port) => outer.udp([SOURCE_PORT, port], &payload),
             None => outer.with_payload(GRE, &payload),
         }
+    }
+
+    /// The same in fragments, each with so many bytes of the packet's payload.
+    pub(crate) fn fragments(self, outer: &OuterPacket, frame: &[u8], len: usize, identification: u16) -> Vec<Vec<u8>> {
+        let ip_header = if outer.addresses[0].is_ipv4() { 20 } else { 40 };
+        let whole = self.packet(outer, frame);
+        let protocol = if self.port().is_some() { UDP } else { GRE };
+        outer.fragments(protocol, &whole[ETHERNET_LEN + ip_header..], len, identification)
+    }
+
+    /// Where the UDP checksum stands in such a packet; there is none for NVGRE.
+    pub(crate) fn udp_checksum_at(self, family: Family) -> Option<usize> {
+        let ip_header = if family == Family::V4 { 20 } else { 40 };
+        self.port().map(|_| ETHERNET_LEN + ip_header + 6)
     }
 
     /// The outer IP packet and the frame inside, where `frame` is a packet of this tunnel over this family.
