@@ -62,9 +62,13 @@ impl OuterPacket {
 
     /// The frames with the fragments of the same packet (RFC 791, RFC 8200 §4.5), each with so many bytes of the payload,
     /// a multiple of 8; the last one has what is left.
+    ///
+    /// # Panics
+    ///
+    /// When it is none, for offsets are in units of 8 bytes.
     #[must_use]
     pub fn fragments(&self, protocol: u8, payload: &[u8], len: usize, identification: u16) -> Vec<Vec<u8>> {
-        assert_eq!(len % 8, 0, "a fragment's offset is in units of 8 bytes");
+        assert_eq!(len % 8, 0, "no fragment has {len} bytes");
         let pieces = payload.chunks(len);
         let last = pieces.len() - 1;
         let fragment = |(number, piece): (usize, &[u8])| {
@@ -74,7 +78,7 @@ impl OuterPacket {
                     let mut frame = self.with_payload(protocol, piece);
                     let header = &mut frame[ETHERNET_LEN..][..20];
                     header[4..6].copy_from_slice(&identification.to_be_bytes());
-                    header[6..8].copy_from_slice(&(more << 13 | offset / 8).to_be_bytes());
+                    header[6..8].copy_from_slice(&((more << 13) | (offset / 8)).to_be_bytes());
                     header[10..12].fill(0);
                     let checksum = internet_checksum(header).to_be_bytes();
                     header[10..12].copy_from_slice(&checksum);
