@@ -139,6 +139,9 @@ pub(crate) struct RunOptions {
     /// Look for work for so many microseconds before sleeping: shorter round trips, for more of a core [default: 0].
     #[arg(long, value_name = "MICROSECONDS")]
     pub(crate) busy_poll: Option<u32>,
+    /// Write small frames to TAPs by `io_uring`, or don't [default: where the kernel has it].
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) io_uring: Option<bool>,
     #[command(flatten)]
     pub(crate) control: ControlSocket,
 }

@@ -121,6 +121,7 @@ impl Config {
         if let Some(microseconds) = options.busy_poll {
             self.workers.busy_poll = Duration::from_micros(microseconds.into());
         }
+        self.workers.io_uring = options.io_uring.or(self.workers.io_uring);
         self.super_frames = options.underlay.unwrap_or(self.super_frames);
         Ok(self)
     }
@@ -256,11 +257,12 @@ struct Workers {
     count: Spanned<usize>,
     /// Microseconds, as `net.core.busy_poll` has them.
     busy_poll: u32,
+    io_uring: Option<bool>,
 }
 
 impl Default for Workers {
     fn default() -> Self {
-        Self { count: unplaced(1), busy_poll: 0 }
+        Self { count: unplaced(1), busy_poll: 0, io_uring: None }
     }
 }
 
@@ -293,7 +295,8 @@ impl File {
         }
         let count = *self.workers.count.get_ref();
         check_workers(count).map_err(|reason| Problem::at(&self.workers.count, "workers.count", reason))?;
-        let workers = WorkerOptions { count, busy_poll: Duration::from_micros(self.workers.busy_poll.into()) };
+        let busy_poll = Duration::from_micros(self.workers.busy_poll.into());
+        let workers = WorkerOptions { count, busy_poll, io_uring: self.workers.io_uring };
         if self.segment.is_empty() {
             return Err(Problem { span: None, key: "segment".into(), reason: "there is no [[segment]]".into() });
         }

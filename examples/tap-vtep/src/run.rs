@@ -28,6 +28,7 @@ use crate::{
     control::Listener,
     health::Health,
     interface_watch::{Change, InterfaceWatch},
+    lone_frames::LoneFrames,
     metrics,
     netlink::Netlink,
     path_mtu::PathMtus,
@@ -78,6 +79,8 @@ pub(crate) enum RunError {
     TunnelGso(String),
     #[error("cannot give up capabilities: {0}")]
     Privileges(Errno),
+    #[error("workers.io_uring: this kernel has none, or keeps it from us: {0}")]
+    IoUring(Errno),
     #[error("the [workers] are others: that takes a restart")]
     OtherWorkers,
     #[error("{0}")]
@@ -276,7 +279,9 @@ impl Running {
         for index in 0..options.count {
             let lane = endpoint.lane().ok_or_else(|| io::Error::other("no data lane is free"))?;
             let events = sender.clone();
-            let worker = Worker::new(Work { lane, origin, events, options }).map_err(io::Error::from)?;
+            let lone_frames = LoneFrames::new(options.io_uring).map_err(RunError::IoUring)?;
+            let work = Work { lane, origin, events, lone_frames, options };
+            let worker = Worker::new(work).map_err(io::Error::from)?;
             workers.push(worker.remote());
             let run = move || {
                 // The main thread keeps its own until segments are made, and says when it cannot give them up.

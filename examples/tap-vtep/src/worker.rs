@@ -17,8 +17,10 @@ use vtep::{DataLane, SegmentId};
 use crate::{
     capture::Recorder,
     complaints::Complaints,
+    delivering::Destination,
     health::Pulse,
-    inbound::{Destination, Inbound},
+    inbound::Inbound,
+    lone_frames::LoneFrames,
     outbound::{Outbound, Source, TapGone, Way},
     tap::Tap,
     trunk::Mapping,
@@ -106,6 +108,8 @@ pub(crate) struct WorkerOptions {
     pub(crate) count: usize,
     /// How long they look for work before they sleep.
     pub(crate) busy_poll: Duration,
+    /// Whether they write frames by `io_uring`; `None`: where the kernel has it.
+    pub(crate) io_uring: Option<bool>,
 }
 
 /// What a worker serves.
@@ -114,6 +118,8 @@ pub(crate) struct Work {
     /// Where `now` counts from.
     pub(crate) origin: Instant,
     pub(crate) events: UnboundedSender<Event>,
+    /// How frames that merge with no other get into TAPs.
+    pub(crate) lone_frames: LoneFrames,
     pub(crate) options: WorkerOptions,
 }
 
@@ -152,7 +158,7 @@ impl Worker {
             epoll,
             remote: Remote { commands: Arc::default(), wake: Arc::new(wake), pulse: Arc::default() },
             outbound: Outbound::new(),
-            inbound: Inbound::new(),
+            inbound: Inbound::new(work.lone_frames),
             complaints: Complaints::default(),
         })
     }

@@ -32,6 +32,7 @@ fn every_key() {
             [workers]
             count = 4
             busy_poll = 50
+            io_uring = false
 
             [metrics]
             listen = "[::1]:9472"
@@ -77,7 +78,7 @@ fn every_key() {
     assert_eq!((&config.locals[..], config.device.as_deref()), (&[ip("192.0.2.1")][..], Some("eth0")));
     assert_eq!(config.super_frames, SuperFrames::TunnelGso);
     assert_eq!(config.path_mtu_probe, Duration::from_secs(15));
-    assert_eq!(config.workers, WorkerOptions { count: 4, busy_poll: Duration::from_micros(50) });
+    assert_eq!(config.workers, WorkerOptions { count: 4, busy_poll: Duration::from_micros(50), io_uring: Some(false) });
     assert_eq!(config.metrics, Some("[::1]:9472".parse().unwrap()));
     let [segment] = config.segments.as_slice() else { panic!("one segment") };
     assert_eq!((segment.name.as_str(), segment.tap.as_str(), segment.mtu), ("blue", "blue0", Some(1400)));
@@ -118,7 +119,7 @@ fn what_is_not_said_is_by_the_book() {
     assert_eq!(config.super_frames, SuperFrames::Auto);
     assert_eq!(config.path_mtu_probe, Duration::ZERO);
     assert_eq!(config.metrics, None);
-    assert_eq!(config.workers, WorkerOptions { count: 1, busy_poll: Duration::ZERO });
+    assert_eq!(config.workers, WorkerOptions { count: 1, busy_poll: Duration::ZERO, io_uring: None });
     let segment = &config.segments[0];
     assert_eq!(segment.rules, SegmentConfig::new(Vni::new(42).unwrap()));
     assert!(segment.df && segment.udp_checksum);

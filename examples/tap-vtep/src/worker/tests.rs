@@ -100,7 +100,8 @@ impl Bed {
             lane: endpoint.lane().unwrap(),
             origin: Instant::now(),
             events: sender,
-            options: WorkerOptions { count: 1, busy_poll: Duration::ZERO },
+            lone_frames: LoneFrames::new(None).unwrap(),
+            options: WorkerOptions { count: 1, busy_poll: Duration::ZERO, io_uring: None },
         })
         .unwrap();
         worker.add_segment(
@@ -249,6 +250,30 @@ fn frames_without_allocation(mut bed: Bed) {
     // The counter counts.
     drop(std::hint::black_box(Box::new(1)));
     assert_eq!(ALLOCATIONS.get() - before, 1);
+}
+
+#[test]
+fn what_merges_with_nothing_comes_in_in_order() {
+    let mut bed = Bed::new();
+    let mut allocations = 0;
+    for hundred in 0..10 {
+        for number in 100 * hundred..100 * (hundred + 1) {
+            let mut into = frame(OUR_MAC, PEER_MAC, 64);
+            into[60..].copy_from_slice(&u32::to_be_bytes(number));
+            bed.peer.send_to(&datagram(&into), (HERE, bed.port)).unwrap();
+        }
+        let before = ALLOCATIONS.get();
+        while bed.statistics().rx_frames < u64::from(100 * (hundred + 1)) {
+            bed.turn();
+        }
+        // The first frame is learned from.
+        allocations += if hundred > 0 { ALLOCATIONS.get() - before } else { 0 };
+        for number in 100 * hundred..100 * (hundred + 1) {
+            let (virtio, into) = bed.take().unwrap();
+            assert_eq!((virtio, &into[60..]), (VirtioNetHeader::new(), &u32::to_be_bytes(number)[..]));
+        }
+    }
+    assert_eq!(allocations, 0);
 }
 
 #[test]

@@ -174,10 +174,13 @@ fn errors_of_receiving_cost_no_packet() {
     assert!(faulty.vtep.is_running());
 }
 
+/// What can be made to fail here are calls, not what a ring is told.
+const BY_WRITES: &str = "[workers]\nio_uring = false";
+
 /// A TAP that refuses a thousand frames: each is a drop, and the next one is delivered.
 #[test]
 fn frames_that_a_tap_refuses_are_counted_one_by_one() {
-    let faulty = Faulty::new(2, "");
+    let faulty = Faulty::new(2, BY_WRITES);
     let peer = HandPeer::new(&faulty.underlay, 1, Family::V4);
     let mut counts = Counts::of(&faulty.vtep);
     for (stream, error) in (1..).zip(TAKING) {
@@ -201,7 +204,7 @@ fn frames_that_a_tap_refuses_are_counted_one_by_one() {
 /// A run of merged frames that a TAP refuses is counted frame by frame, or delivered one by one.
 #[test]
 fn a_run_that_a_tap_refuses_is_counted_by_its_frames() {
-    let faulty = Faulty::new(2, "");
+    let faulty = Faulty::new(2, BY_WRITES);
     let peer = HandPeer::new(&faulty.underlay, 1, Family::V4);
     let frame = |error: usize, number: u16| {
         let mut frame = TransportFrame::new(MacAddr::BROADCAST, Family::V4, Transport::Udp);
