@@ -54,6 +54,8 @@ struct Bed {
     vtep: TapVtep,
     tunnel: Tunnel,
     outer: Family,
+    /// From the other host.
+    packets: OuterPacket,
     underlay: Underlay,
 }
 
@@ -63,7 +65,12 @@ impl Bed {
         cable.lay(&underlay);
         let flood = flood_to_all(&underlay, outer);
         let vtep = tunnel.start(&underlay, outer, &format!("{flood}\necn = \"{mode}\""));
-        Self { vtep, tunnel, outer, underlay }
+        Self::of(vtep, tunnel, outer, underlay)
+    }
+
+    fn of(vtep: TapVtep, tunnel: Tunnel, outer: Family, underlay: Underlay) -> Self {
+        let packets = OuterPacket::between(underlay.host(1), underlay.host(0), outer);
+        Self { vtep, tunnel, outer, packets, underlay }
     }
 
     /// The packets that leave our host with frames between these ports.
@@ -83,8 +90,7 @@ impl Bed {
 
     /// A packet from the peer with this outer field.
     fn packet(&self, ecn: u8, frame: &[u8]) -> Vec<u8> {
-        let outer = OuterPacket::between(self.underlay.host(1), self.underlay.host(0), self.outer);
-        self.tunnel.packet(&OuterPacket { traffic_class: ecn, ..outer }, frame)
+        self.tunnel.packet(&OuterPacket { traffic_class: ecn, ..self.packets }, frame)
     }
 
     fn peer(&self) -> FrameSender {
@@ -247,7 +253,7 @@ fn each_packet_of_a_super_frame_has_its_field() {
         let configuration = with_super_frames(way, &tunnel.one_segment(ours, outer, &lines));
         let vtep = TapVtep::configured(PROGRAM, &ours.namespace, &configuration);
         add_guest_addresses(&underlay);
-        let bed = Bed { vtep, tunnel, outer, underlay };
+        let bed = Bed::of(vtep, tunnel, outer, underlay);
         // Whoever is sent super-frames whole must be one remote.
         bed.vtep.expect(&[
             "fdb",
