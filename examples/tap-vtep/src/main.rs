@@ -32,6 +32,7 @@ mod plan;
 mod privileges;
 mod receive;
 mod run;
+mod scheduling;
 mod self_test;
 mod send;
 mod service_manager;

@@ -34,7 +34,7 @@ use crate::{
     path_mtu::PathMtus,
     path_probe::PathProbe,
     plan::{Plan, PlanError, PlannedUnderlay},
-    privileges,
+    privileges, scheduling,
     self_test::{Reason, udp_offloads},
     service_manager::ServiceManager,
     sockets::Sockets,
@@ -286,6 +286,8 @@ impl Running {
             let run = move || {
                 // The main thread keeps its own until segments are made, and says when it cannot give them up.
                 let _ = privileges::give_up_all_but_needed();
+                // Who keeps it from us has a reason; it works all the same.
+                let _ = scheduling::interrupt_nobody();
                 worker.run();
             };
             threads.push(thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
