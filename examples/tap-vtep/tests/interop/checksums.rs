@@ -140,10 +140,10 @@ fn verify_round(family: Family, from: &Namespace, guest: &Namespace) {
     let [ip, tcp, udp] = counts;
     assert_eq!([ip[0], tcp[0], udp[0]], [0; 3], "{context}");
     assert_eq!([tcp[2], udp[2]], [0; 2], "{context}");
-    // An outer datagram each, and inside TCP and UDP as they were sent; but for those that the sniffer had no time for.
-    assert!(tcp[1] > 40_000 && udp[1] > tcp[1] + DATAGRAMS * 9 / 5, "{context}");
+    // An outer datagram each, and inside TCP and UDP as they were sent.
+    assert!(tcp[1] > 40_000 && udp[1] >= tcp[1] + 2 * DATAGRAMS, "{context}");
     if family == Family::V4 {
-        assert!(ip[1] > 2 * tcp[1] + DATAGRAMS * 9 / 5 && ip[2] == 0, "{context}");
+        assert!(ip[1] >= 2 * (tcp[1] + DATAGRAMS) && ip[2] == 0, "{context}");
     }
 
     let at_the_guest_frames = at_the_guest.frames();
@@ -153,7 +153,7 @@ fn verify_round(family: Family, from: &Namespace, guest: &Namespace) {
     println!("{context}");
     let [ip, tcp, udp] = counts;
     assert_eq!([ip[0], tcp[0], udp[0]], [0; 3], "{context}");
-    assert!(tcp[1] > 40_000 && udp[1] > DATAGRAMS * 9 / 10 && tcp[2] + udp[2] == 0, "{context}");
+    assert!(tcp[1] > 40_000 && udp[1] >= DATAGRAMS && tcp[2] + udp[2] == 0, "{context}");
 }
 
 #[test]
