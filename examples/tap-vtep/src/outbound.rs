@@ -20,7 +20,7 @@ use crate::{
     send::{Addressed, Outgoing, SendBatch, drop_reason},
     tap::{self, Tap, TapWriter},
     trunk::{self, TAG_LEN},
-    tunnel_gso::Outer,
+    tunnel_gso::{Outer, Transport},
     underlay::{SenderPool, path::PathSocket},
 };
 
@@ -431,25 +431,33 @@ fn send_whole(
     super_frame: &SuperFrame,
     frame: &[u8],
 ) -> Option<Result<RemoteId, Errno>> {
-    let tunnel = way.pool.underlay.tunnel.as_ref().filter(|_| way.pool.options.is_udp)?;
+    let tunnel = way.pool.underlay.tunnel.as_ref()?;
     let &[Destination { remote, address: IpAddr::V4(destination), port }] = encapsulated.destinations() else {
         return None;
     };
     // Nobody would say that it does not fit.
     let header = encapsulated.header();
-    let packet = Ipv4Header::LEN + UdpHeader::LEN + header.len() + super_frame.largest_frame();
+    let options = &way.pool.options;
+    let transport_header = if options.is_udp { UdpHeader::LEN } else { 0 };
+    let packet = Ipv4Header::LEN + transport_header + header.len() + super_frame.largest_frame();
     if packet > way.pool.underlay.mtu.load(Ordering::Relaxed) as usize {
         return None;
     }
-    let options = &way.pool.options;
+    let transport = if options.is_udp {
+        Transport::Udp {
+            source_port: way.pool.port(way.pool.choose(encapsulated.source_port())),
+            destination_port: port,
+            checksum: options.udp_checksum,
+        }
+    } else {
+        Transport::Gre
+    };
     let outer = Outer {
         destination,
-        source_port: way.pool.port(way.pool.choose(encapsulated.source_port())),
-        destination_port: port,
+        transport,
         traffic_class: encapsulated.traffic_class,
         ttl: encapsulated.ttl,
         df: options.df,
-        udp_checksum: options.udp_checksum,
     };
     Some(tunnel.send(&outer, virtio, super_frame, header, frame).map(|()| remote))
 }

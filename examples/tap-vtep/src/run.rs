@@ -176,33 +176,44 @@ impl Signals {
     }
 }
 
-/// The helper TAP for super-frames, where that is how they go out; else why not, where it could have been.
-fn open_tunnel(plan: &Plan, netlink: &Netlink) -> Result<(Option<Arc<TunnelGso>>, Option<String>), RunError> {
+/// The helper TAP for super-frames, where that is how some go out; and why not others, where they could have.
+fn open_tunnel(plan: &Plan, netlink: &Netlink) -> Result<(Option<Arc<TunnelGso>>, Vec<String>), RunError> {
     let is_forced = plan.super_frames == SuperFrames::TunnelGso;
     // One helper TAP serves one address.
     let Some(planned) =
         plan.underlays.iter().find(|planned| planned.underlay.local.is_ipv4()).or(plan.underlays.first())
     else {
-        return Ok((None, None));
+        return Ok((None, Vec::new()));
     };
+    let local = planned.underlay.local;
     // Routes decide which way a forwarded packet takes, whatever sockets are bound to.
     let is_bound = planned.underlay.device.is_some();
     let suits = || !is_bound && TunnelGso::suits(&planned.interface).unwrap_or(false);
-    if plan.super_frames == SuperFrames::Socket || (!is_forced && !suits()) {
-        return Ok((None, None));
+    let has_gre = || plan.segments.iter().any(|segment| segment.local == local && !segment.send_options().is_udp);
+    let (udp, gre) = match plan.super_frames {
+        SuperFrames::Socket => (false, false),
+        SuperFrames::TunnelGso => (true, has_gre()),
+        SuperFrames::Auto => (suits(), local.is_ipv4() && !is_bound && has_gre()),
+    };
+    if !udp && !gre {
+        return Ok((None, Vec::new()));
     }
-    let open = || -> Result<TunnelGso, String> {
+    let open = || {
         if is_bound {
             return Err("underlay.device is set, and routes decide which way a forwarded packet takes".to_owned());
         }
-        let tunnel = TunnelGso::open(netlink, planned.underlay.local).map_err(|error| error.to_string())?;
-        tunnel.trial(netlink).map_err(|error| error.to_string())?;
-        Ok(tunnel)
+        TunnelGso::open(netlink, local).map_err(|error| error.to_string())
     };
-    match open() {
-        Ok(tunnel) => Ok((Some(Arc::new(tunnel)), None)),
-        Err(reason) if is_forced => Err(RunError::TunnelGso(reason)),
-        Err(reason) => Ok((None, Some(reason))),
+    let mut reasons = Vec::new();
+    let tunnel = open().map(|mut tunnel| {
+        let taken = [udp.then(|| tunnel.take_udp(netlink)), gre.then(|| tunnel.take_gre(netlink))];
+        reasons.extend(taken.into_iter().flatten().filter_map(Result::err).map(|error| error.to_string()));
+        tunnel
+    });
+    let tunnel = tunnel.map_err(|reason| reasons.push(reason)).ok();
+    match reasons.first() {
+        Some(reason) if is_forced => Err(RunError::TunnelGso(reason.clone())),
+        _ => Ok((tunnel.filter(|tunnel| tunnel.takes() != (false, false)).map(Arc::new), reasons)),
     }
 }
 
@@ -246,7 +257,7 @@ pub(crate) struct Running {
     /// Sends super-frames whole, where that is the way.
     tunnel: Option<Arc<TunnelGso>>,
     /// Why super-frames do not leave whole, where they could have.
-    no_tunnel: Option<String>,
+    no_tunnel: Vec<String>,
     /// Why datagrams are sent or received one by one, if they are.
     no_offloads: Option<Reason>,
     metrics: metrics::Server,
@@ -414,8 +425,14 @@ impl Running {
     fn say_ready(&mut self) {
         self.say_segments();
         if let Some(tunnel) = &self.tunnel {
-            info!(device = tunnel.device(), "super-frames leave whole, by tunnel GSO");
-        } else if let Some(reason) = &self.no_tunnel {
+            let which = match tunnel.takes() {
+                (true, false) => "super-frames",
+                (false, _) => "super-frames of NVGRE",
+                (true, true) => "super-frames, also of NVGRE,",
+            };
+            info!(device = tunnel.device(), "{which} leave whole, by tunnel GSO");
+        }
+        for reason in &self.no_tunnel {
             info!("super-frames leave by sockets: {reason}");
         }
         if let Some(reason) = &self.no_offloads {

@@ -85,7 +85,7 @@ impl Sockets {
     /// Binds those of an underlay to its interface again, after it has been made anew.
     pub(crate) fn rebind(&self, underlay: &Underlay) -> io::Result<()> {
         let pools = self.pools.iter().filter(|pool| pool.underlay.number == underlay.number);
-        for socket in pools.flat_map(|pool| &pool.sockets) {
+        for socket in pools.flat_map(|pool| pool.all_sockets()) {
             underlay.rebind(socket)?;
         }
         for receiver in self.receivers.iter().filter(|receiver| receiver.underlay == underlay.number) {

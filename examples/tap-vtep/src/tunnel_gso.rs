@@ -7,6 +7,9 @@
 //! super-frames for one receiver over IPv4 go this way; everything else, and everything that is received, is for sockets.
 //! Over IPv6 it cannot be done without turning the whole host into a router.
 //!
+//! A raw socket cannot even send a super-frame of NVGRE cut by the kernel. So for NVGRE with TCP inside this is the way also
+//! where the kernel cuts it after all; [`gre`] has the kernel know what it is.
+//!
 //! For that the host forwards what comes in by this one device, also from addresses of its own: [`TunnelGso::open`] has it
 //! do so, [`TunnelGso::renew`] again. A firewall that forwards nothing drops all of it without a word:
 //! [`TunnelGso::trial`] finds out before anybody's frames do, [`Forwarded`] while they do: rules may be for one interface, or
@@ -15,6 +18,7 @@
 mod device;
 mod features;
 mod forwarded;
+mod gre;
 #[cfg(all(test, feature = "interop"))]
 mod kernel_tests;
 #[cfg(test)]
@@ -29,34 +33,45 @@ use std::{
 
 use ether_wire::{Ecn, EthernetHeader, IpProtocol, Ipv4Header, UdpHeader, checksum::Sum, ethernet};
 use ipnet::{IpNet, Ipv4Net};
-use offload::{OuterNetwork, SuperFrame, TunnelOffsets, VirtioNetHeader, VirtioNetTunnelHeader};
+use offload::{GsoType, OuterNetwork, SuperFrame, TunnelOffsets, VirtioNetHeader, VirtioNetTunnelHeader};
 use overlay_types::{EtherType, MacAddr};
 use rustix::io::Errno;
 
-use self::device::HelperTap;
 pub(crate) use self::forwarded::Forwarded;
+use self::{device::HelperTap, gre::GreMarker, trial::TrialError};
 use crate::netlink::Netlink;
 
-/// Ethernet, IPv4 without options, UDP.
-const OUTER: usize = EthernetHeader::LEN + Ipv4Header::LEN + UdpHeader::LEN;
-/// Where the outer UDP header begins.
-const OUTER_UDP: usize = EthernetHeader::LEN + Ipv4Header::LEN;
+/// Ethernet and IPv4 without options.
+const OUTER_NETWORK: usize = EthernetHeader::LEN + Ipv4Header::LEN;
+/// The same with UDP.
+const OUTER: usize = OUTER_NETWORK + UdpHeader::LEN;
 /// Whom the frames that we write come from; nobody answers to it.
 const SOURCE_MAC: MacAddr = MacAddr::new([0x02, 0, 0, 0, 0, 0x01]);
 /// The address of the helper TAP: the dummy address of RFC 7600 §4.8, which is nobody's. Also a loose reverse path filter
 /// lets nothing in by a device without an address.
 const HELPER_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
+
 /// The outer headers of a super-frame, as they are on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outer {
     pub(crate) destination: Ipv4Addr,
-    pub(crate) source_port: u16,
-    pub(crate) destination_port: u16,
+    pub(crate) transport: Transport,
     /// DSCP and ECN.
     pub(crate) traffic_class: u8,
     pub(crate) ttl: u8,
     pub(crate) df: bool,
-    pub(crate) udp_checksum: bool,
+}
+
+/// What carries the tunnel header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Udp {
+        source_port: u16,
+        destination_port: u16,
+        checksum: bool,
+    },
+    /// Nothing: the tunnel header is that of GRE itself.
+    Gre,
 }
 
 /// Why there is no tunnel GSO on this host.
@@ -89,6 +104,9 @@ pub(crate) struct TunnelGso {
     given: AtomicU64,
     /// Whether super-frames go this way.
     is_open: AtomicBool,
+    takes_udp: bool,
+    /// Where it takes GRE.
+    gre: Option<GreMarker>,
 }
 
 impl TunnelGso {
@@ -113,6 +131,8 @@ impl TunnelGso {
             identification: AtomicU16::new(0),
             given: AtomicU64::new(0),
             is_open: AtomicBool::new(true),
+            takes_udp: false,
+            gre: None,
         };
         netlink.make_no_ipv6_address(tunnel.index).map_err(set("no IPv6 address"))?;
         let address = IpNet::V4(Ipv4Net::from(HELPER_ADDRESS));
@@ -132,6 +152,34 @@ impl TunnelGso {
     /// [`OpenError::Set`]: it is gone, or we may not.
     pub(crate) fn renew(&self, netlink: &Netlink) -> Result<(), OpenError> {
         netlink.forward_from(self.index).map_err(|error| OpenError::Set { what: "forwarding", error })
+    }
+
+    /// Takes super-frames in UDP tunnels from now on, when a [`trial`](Self::trial) has gone well.
+    ///
+    /// # Errors
+    ///
+    /// [`TrialError`]: sockets do without.
+    pub(crate) fn take_udp(&mut self, netlink: &Netlink) -> Result<(), TrialError> {
+        self.trial(netlink)?;
+        self.takes_udp = true;
+        Ok(())
+    }
+
+    /// Takes super-frames in GRE from now on, when a [`trial_of_gre`](Self::trial_of_gre) has gone well. It takes `CAP_BPF`, now alone.
+    ///
+    /// # Errors
+    ///
+    /// [`TrialError`]: sockets do without.
+    pub(crate) fn take_gre(&mut self, netlink: &Netlink) -> Result<(), TrialError> {
+        let marker = GreMarker::attach(self.index).map_err(TrialError::Mark)?;
+        self.trial_of_gre(netlink)?;
+        self.gre = Some(marker);
+        Ok(())
+    }
+
+    /// Whether it takes super-frames in UDP tunnels, and such in GRE.
+    pub(crate) fn takes(&self) -> (bool, bool) {
+        (self.takes_udp, self.gre.is_some())
     }
 
     /// Whether the settings are still as [`renew`](Self::renew) made them, as far as this process can see.
@@ -168,9 +216,10 @@ impl TunnelGso {
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP`: this one is for sockets, or all are since [`close`](Self::close): it has one segment alone, or more than 65,535 bytes with all headers, goes to a
-    /// group, a broadcast or this host itself, or has a TTL of 0 or 255. `EBADFD`, `EIO`: the helper TAP was deleted or set
-    /// down. `EINVAL`: the kernel refuses its headers.
+    /// `EOPNOTSUPP`: this one is for sockets, or all of its kind are, or all since [`close`](Self::close): it has one segment
+    /// alone, or more than 65,535 bytes with all headers, goes to a group, a broadcast or this host itself, or has a TTL of 0
+    /// or 255; and in GRE if it is UDP or has a VLAN tag. `EBADFD`, `EIO`: the helper TAP was deleted or set down. `EINVAL`:
+    /// the kernel refuses its headers.
     pub(crate) fn send(
         &self,
         outer: &Outer,
@@ -179,15 +228,31 @@ impl TunnelGso {
         tunnel_header: &[u8],
         frame: &[u8],
     ) -> Result<(), Errno> {
-        if !self.is_open.load(Ordering::Relaxed) {
+        let is_taken = match outer.transport {
+            Transport::Udp { .. } => self.takes_udp,
+            Transport::Gre => self.gre.is_some(),
+        };
+        if !is_taken || !self.is_open.load(Ordering::Relaxed) {
             return Err(Errno::OPNOTSUPP);
         }
+        self.give(outer, virtio, super_frame, tunnel_header, frame)
+    }
+
+    /// The same, whether it is open or not.
+    fn give(
+        &self,
+        outer: &Outer,
+        virtio: VirtioNetHeader,
+        super_frame: &SuperFrame,
+        tunnel_header: &[u8],
+        frame: &[u8],
+    ) -> Result<(), Errno> {
         // Atomic datagrams need no identification (RFC 6864 §4.1); others need one for each segment.
         let identification =
             if outer.df { 0 } else { self.identification.fetch_add(super_frame.segments() as u16, Ordering::Relaxed) };
         let head = Head { mac: self.mac, local: self.local, outer, identification };
         let head = head.of(virtio, super_frame, tunnel_header.len(), frame)?;
-        let pieces = [IoSlice::new(&head), IoSlice::new(tunnel_header), IoSlice::new(frame)];
+        let pieces = [IoSlice::new(head.bytes()), IoSlice::new(tunnel_header), IoSlice::new(frame)];
         loop {
             match self.tap.write(&pieces) {
                 Err(Errno::INTR) => {}
@@ -211,10 +276,23 @@ impl TunnelGso {
     }
 }
 
-/// Bytes before the tunnel header.
+/// The most bytes before a tunnel header.
 const HEAD: usize = VirtioNetTunnelHeader::LEN + OUTER;
 
-/// What stands before the tunnel header, but for what the frame brings.
+/// What stands before a tunnel header.
+#[derive(Debug, PartialEq, Eq)]
+struct HeadBytes {
+    bytes: [u8; HEAD],
+    length: usize,
+}
+
+impl HeadBytes {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// What it says, but for what the frame brings.
 struct Head<'a> {
     mac: MacAddr,
     local: Ipv4Addr,
@@ -229,8 +307,13 @@ impl Head<'_> {
         super_frame: &SuperFrame,
         tunnel_header: usize,
         frame: &[u8],
-    ) -> Result<[u8; HEAD], Errno> {
-        let Outer { destination, source_port, destination_port, traffic_class, ttl, df, udp_checksum } = *self.outer;
+    ) -> Result<HeadBytes, Errno> {
+        let Outer { destination, transport, traffic_class, ttl, df } = *self.outer;
+        let (protocol, transport_header) = match transport {
+            Transport::Udp { .. } => (IpProtocol::UDP, UdpHeader::LEN),
+            Transport::Gre => (IpProtocol::GRE, 0),
+        };
+        let outer = OUTER_NETWORK + transport_header;
         // A single segment is no super-frame to the kernel, which would leave its outer checksum unfinished.
         let is_whole =
             super_frame.segments() > 1 && super_frame.header_len() + super_frame.payload_len() == frame.len();
@@ -243,11 +326,10 @@ impl Head<'_> {
             return Err(Errno::OPNOTSUPP);
         }
         // With this no offset within the frame is larger either.
-        let length = u16::try_from(OUTER + tunnel_header + frame.len()).map_err(|_| Errno::OPNOTSUPP)?;
+        let length = u16::try_from(outer + tunnel_header + frame.len()).map_err(|_| Errno::OPNOTSUPP)?;
         let ip_length = length - EthernetHeader::LEN as u16;
-        let udp_length = length - OUTER_UDP as u16;
 
-        let mut ip = Ipv4Header::new(self.local, destination, IpProtocol::UDP, ip_length);
+        let mut ip = Ipv4Header::new(self.local, destination, protocol, ip_length);
         ip.set_dscp(traffic_class >> 2);
         ip.set_ecn(Ecn::from_bits(traffic_class));
         // Forwarding takes one.
@@ -255,35 +337,47 @@ impl Head<'_> {
         ip.set_dont_fragment(df);
         ip.set_identification(self.identification);
         ip.set_checksum(ip.compute_checksum(&[]));
-        let mut udp = UdpHeader::new(source_port, destination_port, udp_length);
-        if udp_checksum {
-            // The sum of the pseudo-header: whoever cuts the super-frame makes a checksum of it for each segment.
-            udp.set_checksum(Sum::pseudo_ipv4(self.local, destination, IpProtocol::UDP, udp_length).fold());
-        }
-
         let gso_type = virtio.gso_type().map_err(|_| Errno::OPNOTSUPP)?;
         let network = ethernet::payload(frame).ok_or(Errno::OPNOTSUPP)?.offset;
         let inner = VirtioNetHeader::new()
             .with_gso(gso_type, virtio.gso_size(), super_frame.header_len() as u16)
             .with_checksum(virtio.csum_start(), virtio.csum_offset());
         let inner = if virtio.has_ecn() { inner.with_ecn() } else { inner };
-        let inner_frame = (OUTER + tunnel_header) as u16;
-        let offsets = TunnelOffsets {
-            outer_transport: OUTER_UDP as u16,
-            inner_frame,
-            inner_network: inner_frame + network as u16,
-        };
-        let virtio = VirtioNetTunnelHeader::new(inner, OuterNetwork::Ipv4, offsets);
-        let virtio = if udp_checksum { virtio.with_outer_checksum() } else { virtio };
+        let inner_frame = (outer + tunnel_header) as u16;
 
         let mut head = [0; HEAD];
         let (virtio_bytes, packet) = head.split_at_mut(VirtioNetTunnelHeader::LEN);
         let (ethernet_bytes, packet) = packet.split_at_mut(EthernetHeader::LEN);
         let (ip_bytes, udp_bytes) = packet.split_at_mut(Ipv4Header::LEN);
-        virtio_bytes.copy_from_slice(virtio.as_bytes());
         ethernet_bytes.copy_from_slice(EthernetHeader::new(self.mac, SOURCE_MAC, EtherType::IPV4).as_bytes());
         ip_bytes.copy_from_slice(ip.as_bytes());
-        udp_bytes.copy_from_slice(udp.as_bytes());
-        Ok(head)
+        match transport {
+            Transport::Udp { source_port, destination_port, checksum } => {
+                let udp_length = length - OUTER_NETWORK as u16;
+                let mut udp = UdpHeader::new(source_port, destination_port, udp_length);
+                if checksum {
+                    // The sum of the pseudo-header: whoever cuts the super-frame makes a checksum of it for each segment.
+                    udp.set_checksum(Sum::pseudo_ipv4(self.local, destination, IpProtocol::UDP, udp_length).fold());
+                }
+                udp_bytes.copy_from_slice(udp.as_bytes());
+                let offsets = TunnelOffsets {
+                    outer_transport: OUTER_NETWORK as u16,
+                    inner_frame,
+                    inner_network: inner_frame + network as u16,
+                };
+                let virtio = VirtioNetTunnelHeader::new(inner, OuterNetwork::Ipv4, offsets);
+                let virtio = if checksum { virtio.with_outer_checksum() } else { virtio };
+                virtio_bytes.copy_from_slice(virtio.as_bytes());
+            }
+            Transport::Gre => {
+                // A raw socket hears nothing of the size of datagrams, and `gre` knows one place for the inner header.
+                if gso_type == GsoType::UdpL4 || network != EthernetHeader::LEN {
+                    return Err(Errno::OPNOTSUPP);
+                }
+                // As if all headers were the frame's own.
+                virtio_bytes[..VirtioNetHeader::LEN].copy_from_slice(inner.moved(inner_frame as i16).as_bytes());
+            }
+        }
+        Ok(HeadBytes { bytes: head, length: VirtioNetTunnelHeader::LEN + outer })
     }
 }

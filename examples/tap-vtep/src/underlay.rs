@@ -217,6 +217,8 @@ pub(crate) struct SenderPool {
     labels: Option<Vec<u32>>,
     /// Whether the kernel cuts messages into datagrams. It wants to make the checksums, too.
     segments: AtomicBool,
+    /// Has the kernel keep path MTUs, where `sockets` cannot.
+    path_errors: Option<Socket>,
 }
 
 impl SenderPool {
@@ -256,9 +258,15 @@ impl SenderPool {
             _ => {
                 let segments = AtomicBool::new(options.udp_checksum && underlay.segments);
                 let labels = Some(flow_label::of_sockets(sockets.len())?);
-                Ok(Self { underlay: underlay.clone(), options, sockets, ports: ports_taken, labels, segments })
+                let underlay = underlay.clone();
+                Ok(Self { underlay, options, sockets, ports: ports_taken, labels, segments, path_errors: None })
             }
         }
+    }
+
+    /// Those that send, and one that may be there besides.
+    pub(crate) fn all_sockets(&self) -> impl Iterator<Item = &Socket> {
+        self.sockets.iter().chain(&self.path_errors)
     }
 
     /// The source port of a socket.

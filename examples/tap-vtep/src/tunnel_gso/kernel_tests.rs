@@ -1,8 +1,9 @@
 //! Super-frames through the kernel, between hosts in network namespaces.
 #![allow(unsafe_code)]
 
-use std::{net::UdpSocket, os::fd::AsRawFd as _, ptr, time::Duration};
+use std::{io::Read as _, net::UdpSocket, os::fd::AsRawFd as _, ptr, time::Duration};
 
+use socket2::{Domain, Protocol, Socket, Type};
 use testbed::{Direction, Family, Host, KernelVtep, KernelVtepOptions, Sniffer, wait_until};
 
 use super::{
@@ -11,6 +12,8 @@ use super::{
 };
 
 const VXLAN: [u8; 8] = [8, 0, 0, 0, 0, 0, 42, 0];
+/// With a VSID and a `FlowID`.
+const NVGRE: [u8; 8] = [0x20, 0, 0x65, 0x58, 0, 0, 42, 7];
 const PORT: u16 = 4789;
 const KINDS: [Kind; 4] = [Kind::Tcp4, Kind::Tcp6, Kind::Udp4, Kind::Udp6];
 const PAYLOAD: usize = 60_000;
@@ -29,7 +32,8 @@ impl Bed {
         let [one, two] = Host::pair();
         let (netlink, tunnel) = one.namespace.enter(|| {
             let netlink = Netlink::open().unwrap();
-            let tunnel = TunnelGso::open(&netlink, one.address(Family::V4)).unwrap();
+            let mut tunnel = TunnelGso::open(&netlink, one.address(Family::V4)).unwrap();
+            tunnel.take_udp(&netlink).unwrap();
             (netlink, tunnel)
         });
         Self { one, two, netlink, tunnel }
@@ -47,26 +51,51 @@ impl Bed {
         self.one.namespace.enter(|| self.tunnel.renew(&self.netlink))
     }
 
-    /// Sends a super-frame to the second host.
-    fn send(&self, Example { virtio, frame }: &Example, udp_checksum: bool) -> Result<(), Errno> {
-        let IpAddr::V4(destination) = self.two.address(Family::V4) else { unreachable!("it was asked for IPv4") };
-        let outer = Outer {
-            destination,
-            source_port: 50_000,
-            destination_port: PORT,
-            traffic_class: 0xb9,
-            ttl: 64,
-            df: true,
-            udp_checksum,
-        };
+    fn take_gre(&mut self) -> Result<(), TrialError> {
+        let Self { one, tunnel, netlink, .. } = self;
+        one.namespace.enter(|| tunnel.take_gre(netlink))
+    }
+
+    /// Sends a super-frame to the second host by UDP.
+    fn send(&self, example: &Example, checksum: bool) -> Result<(), Errno> {
+        self.send_by(Transport::Udp { source_port: 50_000, destination_port: PORT, checksum }, true, &VXLAN, example)
+    }
+
+    /// The same by GRE.
+    fn send_gre(&self, example: &Example, df: bool) -> Result<(), Errno> {
+        self.send_by(Transport::Gre, df, &NVGRE, example)
+    }
+
+    fn send_by(
+        &self,
+        transport: Transport,
+        df: bool,
+        tunnel_header: &[u8],
+        Example { virtio, frame }: &Example,
+    ) -> Result<(), Errno> {
+        let outer = Outer { destination: address(&self.two), transport, traffic_class: 0xb9, ttl: 64, df };
         let super_frame = SuperFrame::parse(virtio, frame).unwrap();
-        self.tunnel.send(&outer, *virtio, &super_frame, &VXLAN, frame)
+        self.tunnel.send(&outer, *virtio, &super_frame, tunnel_header, frame)
+    }
+
+    /// A raw socket on the second host.
+    fn gre_receiver(&self) -> Socket {
+        self.two.namespace.enter(|| {
+            let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_GRE))).unwrap();
+            socket.set_recv_buffer_size(1 << 20).unwrap();
+            socket
+        })
     }
 
     /// A socket on the second host.
     fn receiver(&self) -> UdpSocket {
         self.two.namespace.udp_socket((self.two.address(Family::V4), PORT))
     }
+}
+
+fn address(host: &Host) -> Ipv4Addr {
+    let IpAddr::V4(address) = host.address(Family::V4) else { unreachable!("it was asked for IPv4") };
+    address
 }
 
 /// Sets an option of UDP.
@@ -100,12 +129,12 @@ fn receive(socket: &UdpSocket) -> (Vec<u8>, Option<libc::c_int>) {
 }
 
 /// The datagrams that a super-frame is for the wire.
-fn cut(Example { virtio, frame }: &Example) -> Vec<Vec<u8>> {
+fn cut(tunnel_header: &[u8], Example { virtio, frame }: &Example) -> Vec<Vec<u8>> {
     let super_frame = SuperFrame::parse(virtio, frame).unwrap();
     let segment = |index| {
         let mut header = vec![0; super_frame.header_len()];
         let payload = super_frame.write_segment(frame, index, &mut header);
-        [&VXLAN[..], &header, &frame[payload]].concat()
+        [tunnel_header, &header, &frame[payload]].concat()
     };
     (0..super_frame.segments()).map(segment).collect()
 }
@@ -157,7 +186,7 @@ fn the_reverse_path_filter_of_the_host_is_no_matter() {
         }
         one.namespace.enter(|| {
             let netlink = Netlink::open().unwrap();
-            TunnelGso::open(&netlink, one.address(Family::V4)).unwrap().trial(&netlink).unwrap();
+            TunnelGso::open(&netlink, one.address(Family::V4)).unwrap().take_udp(&netlink).unwrap();
         });
     }
 }
@@ -209,7 +238,7 @@ fn a_socket_behind_a_veth_gets_it_whole() {
                 }
                 // A socket that takes no merged datagrams gets none of those either.
                 Kind::Udp4 | Kind::Udp6 => {
-                    for segment in cut(&example) {
+                    for segment in cut(&VXLAN, &example) {
                         assert!(receive(&socket) == (segment, None), "{name}");
                     }
                 }
@@ -243,7 +272,7 @@ fn a_wire_gets_it_cut() {
         let sniffer = Sniffer::new(&bed.two.namespace, Host::DEVICE, Direction::Incoming, |frame| frame.len() > 200);
         let example = Example::new(kind, PAYLOAD, SEGMENT);
         bed.send(&example, udp_checksum).unwrap();
-        let segments = cut(&example);
+        let segments = cut(&VXLAN, &example);
         for segment in &segments {
             assert!(receive(&socket).0 == *segment, "{kind:?} {udp_checksum}");
         }
@@ -291,4 +320,90 @@ fn a_kernel_peer_sends_it_whole_too() {
     let (bytes, size) = receive(&receiver);
     // VXLAN, Ethernet, IPv4 and UDP, once.
     assert_eq!((bytes.len(), size), (8 + 14 + 20 + 8 + 20_000, Some(1000)));
+}
+
+/// The payload of the next packet, and its header.
+fn receive_gre(socket: &Socket) -> (Ipv4Header, Vec<u8>) {
+    let mut bytes = vec![0; 1 << 16];
+    let length = (&*socket).read(&mut bytes).unwrap();
+    let ip = Ipv4Header::decode(&bytes[..length]).unwrap();
+    (*ip.header, ip.payload.to_vec())
+}
+
+#[test]
+fn gre_is_for_sockets_before_it_is_taken() {
+    let mut bed = Bed::new();
+    let example = Example::new(Kind::Tcp4, PAYLOAD, SEGMENT);
+    assert_eq!(bed.send_gre(&example, true), Err(Errno::OPNOTSUPP));
+    bed.take_gre().unwrap();
+    assert_eq!(bed.send_gre(&example, true), Ok(()));
+    assert_eq!(bed.tunnel.takes(), (true, true));
+    // UDP goes its way as before.
+    bed.trial().unwrap();
+    wait_until("the trials' devices are gone", || !bed.one.namespace.has_device("tv-gso1"));
+}
+
+#[test]
+fn a_host_that_forwards_no_gre_is_noticed() {
+    let mut bed = Bed::new();
+    bed.one.namespace.run(&["nft", "add table ip t; add chain ip t c { type filter hook forward priority 0; }; add rule ip t c ip protocol gre drop"]);
+    assert!(matches!(bed.take_gre(), Err(TrialError::Lost { .. })));
+    assert_eq!(bed.tunnel.takes(), (true, false));
+    bed.trial().unwrap();
+}
+
+#[test]
+fn a_raw_socket_behind_a_veth_gets_it_whole() {
+    let mut bed = Bed::new();
+    bed.take_gre().unwrap();
+    let socket = bed.gre_receiver();
+    for kind in [Kind::Tcp4, Kind::Tcp6] {
+        let example = Example::new(kind, PAYLOAD, SEGMENT);
+        bed.send_gre(&example, true).unwrap();
+        let (ip, payload) = receive_gre(&socket);
+        assert!(payload == [&NVGRE[..], &example.frame].concat(), "{kind:?}");
+        assert_eq!((ip.ttl(), ip.dont_fragment(), ip.dscp(), ip.ecn()), (64, true, 0xb9 >> 2, Ecn::Ect1));
+    }
+}
+
+#[test]
+fn a_wire_gets_gre_cut() {
+    let mut bed = Bed::new();
+    let off = ["ethtool", "-K", Host::DEVICE, "tx", "off", "tso", "off", "gso", "off"];
+    assert_eq!(bed.one.namespace.run(&off).status, Some(0));
+    bed.take_gre().unwrap();
+    let socket = bed.gre_receiver();
+    let mut identifications = Vec::new();
+    for (kind, df) in [(Kind::Tcp4, true), (Kind::Tcp6, true), (Kind::Tcp4, false), (Kind::Tcp6, false)] {
+        let example = Example::new(kind, PAYLOAD, SEGMENT);
+        bed.send_gre(&example, df).unwrap();
+        for segment in cut(&NVGRE, &example) {
+            let (ip, payload) = receive_gre(&socket);
+            assert!(payload == segment, "{kind:?} {df}");
+            assert_eq!((ip.source(), ip.destination()), (bed.tunnel.local(), address(&bed.two)));
+            assert_eq!((ip.ttl(), ip.dont_fragment(), ip.dscp(), ip.ecn()), (64, df, 0xb9 >> 2, Ecn::Ect1));
+            assert!(ip.is_checksum_valid(&[]));
+            if !df {
+                identifications.push(ip.identification());
+            }
+        }
+    }
+    // Who may be taken apart on the way has a number of its own (RFC 6864 §4.3).
+    let count = identifications.len();
+    identifications.sort_unstable();
+    identifications.dedup();
+    assert_eq!(identifications.len(), count);
+}
+
+#[test]
+fn gre_is_not_sent_where_a_segment_does_not_fit() {
+    let mut bed = Bed::new();
+    bed.take_gre().unwrap();
+    let socket = bed.gre_receiver();
+    socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    // 1500 bytes with the 82 of all IP, GRE, Ethernet and TCP headers, and one more.
+    for (segment, expected) in [(1418, true), (1419, false)] {
+        bed.send_gre(&Example::new(Kind::Tcp4, PAYLOAD, segment), true).unwrap();
+        assert_eq!((&socket).read(&mut [0; 10]).is_ok(), expected, "{segment}");
+    }
 }

@@ -18,13 +18,17 @@ use rustix::{
     io::Errno,
 };
 
-use super::{HEAD, HelperTap, OUTER, Outer, TunnelGso};
+use super::{HEAD, HelperTap, OUTER, OUTER_NETWORK, Outer, Transport, TunnelGso};
 use crate::netlink::Netlink;
 
 /// How long the whole trial may take. It takes a millisecond where nothing is wrong.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Stands before each frame, as long as VXLAN's header.
 const TUNNEL_HEADER: [u8; 8] = [8, 0, 0, 0, 0, 0, 42, 0];
+/// The same for GRE: RFC 7637 §3.2, with the VSID 42.
+const GRE_HEADER: [u8; 8] = [0x20, 0, 0x65, 0x58, 0, 0, 42, 0];
+/// Room for one packet.
+const BUFFER: usize = VirtioNetTunnelHeader::LEN + EthernetHeader::LEN + (1 << 16);
 /// Where the trial's addresses begin: 192.0.0.128, in a block that is nobody's (RFC 6890 §2.1).
 const DESTINATIONS: u32 = 0xc000_0080;
 /// The port for nothing (RFC 863).
@@ -46,6 +50,9 @@ pub(crate) enum TrialError {
     /// One did not come around.
     #[error("a super-frame of {name} is not forwarded; perhaps a firewall forwards nothing")]
     Lost { name: &'static str },
+    /// The kernel can't be told of GRE.
+    #[error("the kernel cannot be told of super-frames in GRE, which takes CAP_BPF and Linux 6.6: {0}")]
+    Mark(io::Error),
     /// One came around otherwise than it was sent.
     #[error("a super-frame of {name} is forwarded otherwise than it was sent, from byte {at} on")]
     Changed { name: &'static str, at: usize },
@@ -61,6 +68,22 @@ impl TunnelGso {
     ///
     /// [`TrialError`]: sockets do without.
     pub(crate) fn trial(&self, netlink: &Netlink) -> Result<(), TrialError> {
+        let (sink, destination) = Self::sink(netlink)?;
+        self.send_around(&sink, destination)
+    }
+
+    /// The same for GRE, which the second TAP takes cut alone.
+    ///
+    /// # Errors
+    ///
+    /// [`TrialError`]: sockets do without.
+    pub(super) fn trial_of_gre(&self, netlink: &Netlink) -> Result<(), TrialError> {
+        let (sink, destination) = Self::sink(netlink)?;
+        self.send_gre_around(&sink, destination)
+    }
+
+    /// The second TAP, and an address behind it.
+    fn sink(netlink: &Netlink) -> Result<(HelperTap, Ipv4Addr), TrialError> {
         let set = |what| move |error| TrialError::Set { what, error };
         let sink = HelperTap::open().map_err(set("a TAP"))?;
         let link = netlink.link(sink.name()).map_err(set("a TAP"))?;
@@ -71,12 +94,12 @@ impl TunnelGso {
         // Of several trials at a time each has its own address.
         let destination = Ipv4Addr::from_bits(DESTINATIONS + index % 32);
         netlink.add_host_route(index, destination).map_err(set("a route"))?;
-        self.send_around(&sink, destination)
+        Ok((sink, destination))
     }
 
     fn send_around(&self, sink: &HelperTap, destination: Ipv4Addr) -> Result<(), TrialError> {
         let end = Instant::now() + PATIENCE;
-        let mut buffer = vec![0; VirtioNetTunnelHeader::LEN + EthernetHeader::LEN + (1 << 16)];
+        let mut buffer = vec![0; BUFFER];
         for (name, kind, udp_checksum) in [
             ("TCP over IPv4", Kind::Tcp4, false),
             ("TCP over IPv4 with an outer checksum", Kind::Tcp4, true),
@@ -87,24 +110,64 @@ impl TunnelGso {
             let Example { virtio, frame } = Example::new(kind, PAYLOAD, SEGMENT);
             let outer = Outer {
                 destination,
-                source_port: DISCARD,
-                destination_port: DISCARD,
+                transport: Transport::Udp { source_port: DISCARD, destination_port: DISCARD, checksum: udp_checksum },
                 traffic_class: 0,
                 ttl: 1,
                 df: true,
-                udp_checksum,
             };
             SuperFrame::parse(&virtio, &frame)
                 .map_err(|_| Errno::INVAL)
-                .and_then(|super_frame| self.send(&outer, virtio, &super_frame, &TUNNEL_HEADER, &frame))
+                .and_then(|super_frame| self.give(&outer, virtio, &super_frame, &TUNNEL_HEADER, &frame))
                 .map_err(|error| TrialError::Refused { name, error })?;
             let length = receive(sink, destination, &mut buffer, end).ok_or(TrialError::Lost { name })?;
-            if let Some(at) = difference(&buffer[..length], &outer, virtio, &[&TUNNEL_HEADER[..], &frame].concat()) {
+            if let Some(at) =
+                difference(&buffer[..length], &outer, udp_checksum, virtio, &[&TUNNEL_HEADER[..], &frame].concat())
+            {
                 return Err(TrialError::Changed { name, at });
             }
         }
         Ok(())
     }
+
+    fn send_gre_around(&self, sink: &HelperTap, destination: Ipv4Addr) -> Result<(), TrialError> {
+        let end = Instant::now() + PATIENCE;
+        let mut buffer = vec![0; BUFFER];
+        for (name, kind) in [("TCP over IPv4 in GRE", Kind::Tcp4), ("TCP over IPv6 in GRE", Kind::Tcp6)] {
+            let Example { virtio, frame } = Example::new(kind, PAYLOAD, SEGMENT);
+            let outer = Outer { destination, transport: Transport::Gre, traffic_class: 0, ttl: 1, df: true };
+            let refused = |error| TrialError::Refused { name, error };
+            let super_frame = SuperFrame::parse(&virtio, &frame).map_err(|_| refused(Errno::INVAL))?;
+            self.give(&outer, virtio, &super_frame, &GRE_HEADER, &frame).map_err(refused)?;
+            for index in 0..super_frame.segments() {
+                let length = receive(sink, destination, &mut buffer, end).ok_or(TrialError::Lost { name })?;
+                let mut expected = [&GRE_HEADER[..], &vec![0; super_frame.header_len()]].concat();
+                let payload = super_frame.write_segment(&frame, index, &mut expected[GRE_HEADER.len()..]);
+                expected.extend(&frame[payload]);
+                if let Some(at) = difference_of_segment(&mut buffer[..length], &outer, &expected) {
+                    return Err(TrialError::Changed { name, at });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where what arrived is not the packet of a segment with `outer` and this payload.
+fn difference_of_segment(arrived: &mut [u8], outer: &Outer, payload: &[u8]) -> Option<usize> {
+    let Some((header, packet)) = arrived.split_at_mut_checked(VirtioNetTunnelHeader::LEN) else { return Some(0) };
+    let Ok((virtio, _)) = VirtioNetHeader::from_prefix(header) else { return Some(0) };
+    if offload::finish_checksum(virtio, packet).is_err() {
+        return Some(0);
+    }
+    let decoded = packet.get(EthernetHeader::LEN..).and_then(|packet| Ipv4Header::decode(packet).ok());
+    let is_outer = decoded.is_some_and(|ip| {
+        let is_valid = ip.header.is_checksum_valid(&[]);
+        is_valid
+            && (ip.header.protocol(), ip.header.ttl(), ip.header.dont_fragment()) == (IpProtocol::GRE, outer.ttl, true)
+    });
+    let Some(ip) = decoded.filter(|_| is_outer) else { return Some(VirtioNetTunnelHeader::LEN) };
+    let same = ip.payload.iter().zip(payload).take_while(|(one, other)| one == other).count();
+    (same != ip.payload.len().max(payload.len())).then_some(VirtioNetTunnelHeader::LEN + OUTER_NETWORK + same)
 }
 
 /// The length of the next packet to this address, virtio-net header included; `None` when none comes before `end`.
@@ -128,7 +191,13 @@ fn receive(sink: &HelperTap, destination: Ipv4Addr, buffer: &mut [u8], end: Inst
 }
 
 /// Where what arrived is not what was sent, virtio-net header included.
-fn difference(arrived: &[u8], outer: &Outer, virtio: VirtioNetHeader, payload: &[u8]) -> Option<usize> {
+fn difference(
+    arrived: &[u8],
+    outer: &Outer,
+    udp_checksum: bool,
+    virtio: VirtioNetHeader,
+    payload: &[u8],
+) -> Option<usize> {
     const TTL: usize = VirtioNetTunnelHeader::LEN + EthernetHeader::LEN + 8;
     let Ok((header, packet)) = VirtioNetTunnelHeader::from_prefix(arrived) else { return Some(arrived.len()) };
     // How many bytes of headers there are is a hint.
@@ -137,7 +206,7 @@ fn difference(arrived: &[u8], outer: &Outer, virtio: VirtioNetHeader, payload: &
         (inner.gso_type(), inner.gso_size(), inner.csum_start(), inner.csum_offset(), inner.needs_checksum())
             == (virtio.gso_type(), virtio.gso_size(), virtio.csum_start(), virtio.csum_offset(), true)
     });
-    if !is_same || header.has_outer_checksum() != outer.udp_checksum {
+    if !is_same || header.has_outer_checksum() != udp_checksum {
         return Some(0);
     }
     if arrived.get(TTL) != Some(&outer.ttl) {
@@ -210,12 +279,10 @@ mod tests {
 
     const OUTER_HEADERS: Outer = Outer {
         destination: Ipv4Addr::new(192, 0, 0, 128),
-        source_port: DISCARD,
-        destination_port: DISCARD,
+        transport: Transport::Udp { source_port: DISCARD, destination_port: DISCARD, checksum: true },
         traffic_class: 0,
         ttl: 1,
         df: true,
-        udp_checksum: true,
     };
 
     /// What comes around when nothing is wrong, what was sent, and its virtio-net header.
@@ -224,7 +291,7 @@ mod tests {
         let super_frame = SuperFrame::parse(&virtio, &frame).unwrap();
         let local = Ipv4Addr::new(10, 0, 0, 1);
         let head = Head { mac: MacAddr::ZERO, local, outer: &OUTER_HEADERS, identification: 0 };
-        let mut head = head.of(virtio, &super_frame, TUNNEL_HEADER.len(), &frame).unwrap();
+        let mut head = head.of(virtio, &super_frame, TUNNEL_HEADER.len(), &frame).unwrap().bytes().to_vec();
         // Forwarding takes one.
         head[VirtioNetTunnelHeader::LEN + EthernetHeader::LEN + 8] -= 1;
         let payload = [&TUNNEL_HEADER[..], &frame].concat();
@@ -234,7 +301,7 @@ mod tests {
     #[test]
     fn what_was_sent_is_no_difference() {
         let (arrived, payload, virtio) = around();
-        assert_eq!(difference(&arrived, &OUTER_HEADERS, virtio, &payload), None);
+        assert_eq!(difference(&arrived, &OUTER_HEADERS, true, virtio, &payload), None);
     }
 
     #[test]
@@ -243,7 +310,7 @@ mod tests {
         for at in HEAD..arrived.len() {
             let mut changed = arrived.clone();
             changed[at] ^= 1;
-            assert_eq!(difference(&changed, &OUTER_HEADERS, virtio, &payload), Some(at));
+            assert_eq!(difference(&changed, &OUTER_HEADERS, true, virtio, &payload), Some(at));
         }
     }
 
@@ -251,10 +318,10 @@ mod tests {
     fn a_lost_or_an_added_tail_is_seen() {
         let (mut arrived, payload, virtio) = around();
         let length = arrived.len();
-        assert_eq!(difference(&arrived[..length - 1], &OUTER_HEADERS, virtio, &payload), Some(length - 1));
+        assert_eq!(difference(&arrived[..length - 1], &OUTER_HEADERS, true, virtio, &payload), Some(length - 1));
         arrived.push(0);
-        assert_eq!(difference(&arrived, &OUTER_HEADERS, virtio, &payload), Some(length));
-        assert_eq!(difference(&arrived[..10], &OUTER_HEADERS, virtio, &payload), Some(10));
+        assert_eq!(difference(&arrived, &OUTER_HEADERS, true, virtio, &payload), Some(length));
+        assert_eq!(difference(&arrived[..10], &OUTER_HEADERS, true, virtio, &payload), Some(10));
     }
 
     #[test]
@@ -264,16 +331,15 @@ mod tests {
         for at in [0, 1, 4, 6, 8] {
             let mut changed = arrived.clone();
             changed[at] ^= 1;
-            assert_eq!(difference(&changed, &OUTER_HEADERS, virtio, &payload), Some(0), "{at}");
+            assert_eq!(difference(&changed, &OUTER_HEADERS, true, virtio, &payload), Some(0), "{at}");
         }
-        let without = Outer { udp_checksum: false, ..OUTER_HEADERS };
-        assert_eq!(difference(&arrived, &without, virtio, &payload), Some(0));
+        assert_eq!(difference(&arrived, &OUTER_HEADERS, false, virtio, &payload), Some(0));
     }
 
     #[test]
     fn a_ttl_that_nobody_took_from_is_seen() {
         let (arrived, payload, virtio) = around();
         let outer = Outer { ttl: 2, ..OUTER_HEADERS };
-        assert!(difference(&arrived, &outer, virtio, &payload).is_some());
+        assert!(difference(&arrived, &outer, true, virtio, &payload).is_some());
     }
 }

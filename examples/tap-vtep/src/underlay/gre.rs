@@ -22,7 +22,7 @@ use nvgre_wire::{GreHeader, NvgreHeader};
 use overlay_types::EtherType;
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
-use super::{SendOptions, SenderPool, Underlay, deafen, send_options};
+use super::{SendOptions, SenderPool, Underlay, deafen, send_options, set};
 
 impl Underlay {
     /// A pool of one raw socket. What it sends goes to port 0; of `options`, those of UDP mean nothing.
@@ -36,7 +36,19 @@ impl Underlay {
             ports: vec![0],
             labels: None,
             segments: AtomicBool::new(false),
+            path_errors: self.local.is_ipv6().then(|| self.path_errors()).transpose()?,
         })
+    }
+
+    /// A raw IPv6 socket that sends nothing, for the kernel to hand ICMPv6 messages about GRE to.
+    ///
+    /// It takes what they say of path MTUs from a raw socket's message only where errors are asked for, and those would fail
+    /// what that socket sends next. Nobody reads them here, and few have room.
+    fn path_errors(&self) -> io::Result<Socket> {
+        let socket = self.deaf_gre_socket(self.local)?;
+        socket.set_recv_buffer_size(0)?;
+        set(&socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?;
+        Ok(socket)
     }
 
     /// A raw socket that receives the NVGRE that is sent to our address.

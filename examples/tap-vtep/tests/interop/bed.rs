@@ -11,6 +11,8 @@ use serde_json::Value;
 pub(crate) use testbed::guest_address;
 use testbed::{Family, Host, KernelVtep, KernelVtepOptions, Scratch, TapVtep, Underlay, ping, vxlan, wait_until};
 
+use crate::tunnel::Tunnel;
+
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tap-vtep");
 
@@ -163,15 +165,21 @@ impl Cable {
 /// Our endpoint on the first two hosts, with the addresses of guests on their TAPs. What the first one's guest said
 /// before the second was there is no longer on its way.
 pub(crate) fn start_two(underlay: &Underlay, family: Family, lines: &str) -> [TapVtep; 2] {
-    start_two_with("auto", underlay, family, lines)
+    start_two_with("auto", Tunnel::Vxlan, underlay, family, lines)
 }
 
-/// The same with super-frames going out so.
-pub(crate) fn start_two_with(way: &str, underlay: &Underlay, family: Family, lines: &str) -> [TapVtep; 2] {
+/// The same by this tunnel, with super-frames going out so.
+pub(crate) fn start_two_with(
+    way: &str,
+    tunnel: Tunnel,
+    underlay: &Underlay,
+    family: Family,
+    lines: &str,
+) -> [TapVtep; 2] {
     let both = [0, 1].map(|index| {
         let (here, there) = (underlay.host(index), underlay.host(1 - index));
         let lines = format!("flood = [\"{}\"]\n{lines}", there.address(family));
-        let configuration = with_super_frames(way, &one_segment(here, family, &lines));
+        let configuration = with_super_frames(way, &tunnel.one_segment(here, family, &lines));
         let vtep = TapVtep::configured(PROGRAM, &here.namespace, &configuration);
         for inner in Family::ALL {
             let prefix_len = if inner == Family::V4 { 24 } else { 64 };

@@ -8,7 +8,8 @@ use testbed::{
 };
 
 use crate::bed::{Counts, TAP, flood_to_all, guest_address, start, start_two, start_two_with, stranger, tap_mac};
-use crate::shown::{Feature, With, shown_by_vxlan};
+use crate::shown::{Feature, With, shown};
+use crate::tunnel::Tunnel;
 
 const ETHERNET_LEN: usize = 14;
 
@@ -118,11 +119,13 @@ pub(crate) fn shown_mtu(vtep: &TapVtep, remote: IpAddr) -> u64 {
     row.unwrap_or_else(|| panic!("{remotes}"))["mtu"].as_u64().unwrap()
 }
 
-fn narrows_under_way(way: &str, outer: Family) {
+fn narrows_under_way(way: &str, tunnel: Tunnel, outer: Family) {
     const NARROW: u32 = 1400;
-    let context = format!("{way}, {outer:?}");
+    let context = format!("{way}, {tunnel:?}, {outer:?}");
+    // NVGRE is without UDP.
+    let overhead = outer.vxlan_overhead() - if tunnel == Tunnel::Nvgre { 8 } else { 0 };
     let underlay = Underlay::new(3);
-    let both = start_two_with(way, &underlay, outer, "");
+    let both = start_two_with(way, tunnel, &underlay, outer, "");
     let [one, two] = [0, 1].map(|index| &underlay.host(index).namespace);
     let remote = underlay.host(1).address(outer);
     let moves = |inner| {
@@ -136,7 +139,7 @@ fn narrows_under_way(way: &str, outer: Family) {
         let answered = answers(underlay.host(0));
         moves(inner);
         wait_until(&format!("the guest is told: {context}"), || answered.count() > 0);
-        assert_eq!(told(&answered), [NARROW - outer.vxlan_overhead()], "{inner:?}: {context}");
+        assert_eq!(told(&answered), [NARROW - overhead], "{inner:?}: {context}");
     }
     assert_eq!(shown_mtu(&both[0], remote), u64::from(NARROW), "{context}");
     let drops = Counts::of(&both[0]).drops;
@@ -155,12 +158,15 @@ fn narrows_under_way(way: &str, outer: Family) {
 
 #[test]
 fn a_path_that_narrows_under_way_is_learned_and_the_guest_is_told() {
-    for outer in Family::ALL {
-        narrows_under_way("socket", outer);
-    }
-    narrows_under_way("auto", Family::V4);
-    for outer in Family::ALL {
-        shown_by_vxlan(Feature::PathMtu, With::Ours, outer);
+    for tunnel in [Tunnel::Vxlan, Tunnel::Nvgre] {
+        for outer in Family::ALL {
+            narrows_under_way("socket", tunnel, outer);
+        }
+        // Whole where the underlay takes them so, as it does over IPv4.
+        narrows_under_way("auto", tunnel, Family::V4);
+        for outer in Family::ALL {
+            shown(Feature::PathMtu, tunnel.encapsulation(), With::Ours, outer);
+        }
     }
 }
 

@@ -2,10 +2,14 @@
 
 use std::{fs, path::Path};
 
-use testbed::{Family, TapVtep, Underlay, ping, wait_until};
+use testbed::{Family, Host, TapVtep, Underlay, ping, transfer, wait_until};
 
-use crate::bed::{
-    PROGRAM, TAP, add_guest_addresses, flood_to_all, guest_address, kernel_peers, one_segment, start, with_super_frames,
+use crate::{
+    bed::{
+        PROGRAM, TAP, add_guest_addresses, flood_to_all, guest_address, kernel_peers, one_segment, start,
+        with_super_frames,
+    },
+    tunnel::Tunnel,
 };
 
 /// `CAP_NET_ADMIN` and `CAP_NET_RAW`, as the kernel writes them.
@@ -14,6 +18,12 @@ const NEEDED: &str = "0000000000003000";
 /// Every thread has these two and can get no others.
 #[track_caller]
 fn expect_only_needed(vtep: &TapVtep) {
+    expect_only_needed_within(vtep, NEEDED);
+}
+
+/// The same where the bounding set is this: to make it narrower is a privilege of its own.
+#[track_caller]
+fn expect_only_needed_within(vtep: &TapVtep, bounding: &str) {
     let tasks: Vec<_> =
         fs::read_dir(format!("/proc/{}/task", vtep.id())).unwrap().map(|task| task.unwrap().path()).collect();
     assert!(tasks.len() >= 2, "{tasks:?}");
@@ -26,7 +36,7 @@ fn expect_only_needed(vtep: &TapVtep) {
         for (set, expected) in [
             ("CapEff", NEEDED),
             ("CapPrm", NEEDED),
-            ("CapBnd", NEEDED),
+            ("CapBnd", bounding),
             ("CapInh", "0000000000000000"),
             ("CapAmb", "0000000000000000"),
             ("NoNewPrivs", "1"),
@@ -78,6 +88,39 @@ fn two_capabilities_are_enough() {
     expect_only_needed(&vtep);
     assert_eq!(vtep.stop().status, Some(0));
     assert!(!ours.has_device("tap1"));
+}
+
+/// Super-frames of NVGRE leave whole only with a third one, which is given up, too.
+#[test]
+fn super_frames_of_nvgre_take_one_more_at_the_start() {
+    let underlay = Underlay::new(2);
+    let [ours, theirs] = [0, 1].map(|index| &underlay.host(index).namespace);
+    let peer = Tunnel::Nvgre.start_on(&underlay, 1, Family::V4, &flood_to(underlay.host(0)));
+    theirs.add_address(TAP, guest_address(2, Family::V4), 24);
+    for (capabilities, bounding, expected) in [
+        (
+            &["net_admin", "net_raw"][..],
+            NEEDED,
+            "super-frames leave by sockets: the kernel cannot be told of super-frames in GRE",
+        ),
+        (&["net_admin", "net_raw", "bpf"], "0000008000003000", "super-frames, also of NVGRE, leave whole"),
+    ] {
+        let addresses =
+            format!("addresses = [\"{}/24\"]\n{}", guest_address(1, Family::V4), flood_to(underlay.host(1)));
+        let configuration = Tunnel::Nvgre.one_segment(underlay.host(0), Family::V4, &addresses);
+        let vtep = TapVtep::configured_as_nobody(PROGRAM, ours, &configuration, capabilities);
+        expect_only_needed_within(&vtep, bounding);
+        assert!(vtep.log().iter().any(|line| line.contains(expected)), "{:?}", vtep.log());
+        wait_until("they reach each other", || ping(ours, guest_address(2, Family::V4), 1).received == 1);
+        let moved = transfer(ours, theirs, guest_address(2, Family::V4), 10_000_000);
+        assert_eq!(moved.sent, moved.received, "{capabilities:?}");
+        assert_eq!(vtep.stop().status, Some(0));
+    }
+    assert_eq!(peer.stop().status, Some(0));
+}
+
+fn flood_to(host: &Host) -> String {
+    format!("flood = [\"{}\"]", host.address(Family::V4))
 }
 
 /// NVGRE alone needs the right to open raw sockets.

@@ -8,8 +8,12 @@ use crate::{
         Cable, Counts, PROGRAM, TAP, add_guest_addresses, expect_all_delivered, flood_to_all, guest_address,
         kernel_peers, missing, one_segment, start_two_with, with_super_frames,
     },
-    shown::{Feature, With, shown_by_vxlan},
+    shown::{Feature, With, shown},
+    tunnel::Tunnel,
 };
+
+/// Where super-frames go that leave by tunnel GSO.
+const HELPER_TAP: &str = "tv-gso0";
 
 /// Bytes each way.
 fn bytes() -> u64 {
@@ -48,14 +52,14 @@ fn expect_super_frames(host: &Host, vtep: &TapVtep, context: &str) {
     assert!(read * 2 < sent, "{read} frames from the TAP, {sent} sent: {context}");
 }
 
-fn shown_by_transfers(with: With, outer: Family, cable: Cable, guests: GuestOffloads, way: &str) {
+fn shown_by_transfers(tunnel: Tunnel, with: With, outer: Family, cable: Cable, guests: GuestOffloads, way: &str) {
     let feature = match (guests, way, cable) {
         (GuestOffloads::Off, ..) => Feature::NoOffloads,
         (_, "tunnel-gso", _) => Feature::TunnelGso,
         (_, _, Cable::Veth) => Feature::Uncut,
         (_, _, Cable::Wire | Cable::WireWithGro) => Feature::Wires,
     };
-    shown_by_vxlan(feature, with, outer);
+    shown(feature, tunnel.encapsulation(), with, outer);
 }
 
 fn move_between(from: &Namespace, to: &Namespace, family: Family, number: u8, context: &str) {
@@ -86,14 +90,14 @@ fn against_the_kernel(outer: Family, inner: Family, cable: Cable, guests: GuestO
     expect_no_wrong_checksum(&[ours, theirs, &underlay.host(1).namespace], context);
     Counts::expect_no_drop(&vtep, context);
     assert!(vtep.counter("tx_bytes") > bytes() && vtep.counter("rx_bytes") > bytes(), "{}", vtep.show("stats"));
-    shown_by_transfers(With::Kernel, outer, cable, guests, way);
+    shown_by_transfers(Tunnel::Vxlan, With::Kernel, outer, cable, guests, way);
 }
 
-fn between_ours(outer: Family, inner: Family, cable: Cable, guests: GuestOffloads, way: &str) {
-    let context = &format!("ours, {inner:?} over {outer:?}, {cable:?}, guests' offloads {guests:?}, {way}");
+fn between_ours(tunnel: Tunnel, outer: Family, inner: Family, cable: Cable, guests: GuestOffloads, way: &str) {
+    let context = &format!("ours, {tunnel:?}, {inner:?} over {outer:?}, {cable:?}, guests' offloads {guests:?}, {way}");
     let underlay = Underlay::new(2);
     cable.lay(&underlay);
-    let endpoints = start_two_with(way, &underlay, outer, "");
+    let endpoints = start_two_with(way, tunnel, &underlay, outer, "");
     let before = missing(&endpoints);
     underlay.hosts().iter().for_each(|host| guests.set(&host.namespace, TAP));
     let [one, two] = [0, 1].map(|index| &underlay.host(index).namespace);
@@ -103,6 +107,9 @@ fn between_ours(outer: Family, inner: Family, cable: Cable, guests: GuestOffload
         if guests == GuestOffloads::On {
             expect_super_frames(host, vtep, context);
         }
+        if way == "tunnel-gso" {
+            assert!(host.namespace.statistic(HELPER_TAP, "rx", "packets") > 0, "{context}");
+        }
         Counts::expect_no_drop(vtep, context);
     }
     expect_no_wrong_checksum(&[one, two], context);
@@ -110,7 +117,7 @@ fn between_ours(outer: Family, inner: Family, cable: Cable, guests: GuestOffload
     if way == "socket" || cable != Cable::Veth {
         expect_all_delivered(&underlay, &endpoints, before, context);
     }
-    shown_by_transfers(With::Ours, outer, cable, guests, way);
+    shown_by_transfers(tunnel, With::Ours, outer, cable, guests, way);
 }
 
 #[test]
@@ -143,8 +150,8 @@ fn with_kernel_vxlan_and_guests_without_offloads() {
 fn between_two_of_ours_with_offloads() {
     for cable in Cable::ALL {
         for way in ["auto", "socket"] {
-            between_ours(Family::V4, Family::V4, cable, GuestOffloads::On, way);
-            between_ours(Family::V6, Family::V6, cable, GuestOffloads::On, way);
+            between_ours(Tunnel::Vxlan, Family::V4, Family::V4, cable, GuestOffloads::On, way);
+            between_ours(Tunnel::Vxlan, Family::V6, Family::V6, cable, GuestOffloads::On, way);
         }
     }
 }
@@ -155,15 +162,31 @@ fn by_tunnel_gso_over_a_wire() {
     for cable in [Cable::Wire, Cable::WireWithGro] {
         for inner in Family::ALL {
             against_the_kernel(Family::V4, inner, cable, GuestOffloads::On, "tunnel-gso");
-            between_ours(Family::V4, inner, cable, GuestOffloads::On, "tunnel-gso");
+            between_ours(Tunnel::Vxlan, Family::V4, inner, cable, GuestOffloads::On, "tunnel-gso");
         }
+    }
+}
+
+/// Here also over a veth, which takes it whole.
+#[test]
+fn nvgre_by_tunnel_gso() {
+    for (cable, inner) in Cable::ALL.into_iter().flat_map(|cable| Family::ALL.map(|inner| (cable, inner))) {
+        between_ours(Tunnel::Nvgre, Family::V4, inner, cable, GuestOffloads::On, "tunnel-gso");
+    }
+}
+
+#[test]
+fn nvgre_by_sockets() {
+    for cable in Cable::ALL {
+        between_ours(Tunnel::Nvgre, Family::V4, Family::V6, cable, GuestOffloads::On, "socket");
+        between_ours(Tunnel::Nvgre, Family::V6, Family::V4, cable, GuestOffloads::On, "auto");
     }
 }
 
 #[test]
 fn between_two_of_ours_and_guests_without_offloads() {
     for cable in Cable::ALL {
-        between_ours(Family::V4, Family::V4, cable, GuestOffloads::Off, "auto");
-        between_ours(Family::V6, Family::V6, cable, GuestOffloads::Off, "auto");
+        between_ours(Tunnel::Vxlan, Family::V4, Family::V4, cable, GuestOffloads::Off, "auto");
+        between_ours(Tunnel::Vxlan, Family::V6, Family::V6, cable, GuestOffloads::Off, "auto");
     }
 }

@@ -1,6 +1,6 @@
 //! The tunnel headers as their standards draw them, made and taken off by hand.
 
-use testbed::{Family, Host, OuterPacket, TapVtep, Underlay};
+use testbed::{Encapsulation, Family, Host, OuterPacket, TapVtep, Underlay};
 
 use crate::bed::{PORT, PROGRAM, VNI, one_segment};
 
@@ -26,6 +26,15 @@ impl Tunnel {
         match self {
             Self::Vxlan | Self::Geneve => VNI,
             Self::Nvgre => 0x10_0000 + VNI,
+        }
+    }
+
+    /// As other parts of the tests call it.
+    pub(crate) const fn encapsulation(self) -> Encapsulation {
+        match self {
+            Self::Vxlan => Encapsulation::Vxlan,
+            Self::Geneve => Encapsulation::Geneve,
+            Self::Nvgre => Encapsulation::Nvgre,
         }
     }
 
