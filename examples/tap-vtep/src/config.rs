@@ -41,10 +41,10 @@ const MAX_WORKERS: usize = 64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum SuperFrames {
-    /// As it is faster here: whole where the underlay's interface takes them so, else by the sockets.
+    /// As it is faster here: whole where the underlay's interface takes them so or they are NVGRE's, else by the sockets.
     #[default]
     Auto,
-    /// Cut by us, and sent by UDP sockets.
+    /// Cut by us, and sent by sockets.
     Socket,
     /// Whole, by a helper TAP with tunnel GSO.
     TunnelGso,

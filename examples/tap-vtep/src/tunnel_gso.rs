@@ -375,7 +375,7 @@ impl Head<'_> {
                     return Err(Errno::OPNOTSUPP);
                 }
                 // As if all headers were the frame's own.
-                virtio_bytes[..VirtioNetHeader::LEN].copy_from_slice(inner.moved(inner_frame as i16).as_bytes());
+                virtio_bytes[..VirtioNetHeader::LEN].copy_from_slice(inner.moved(inner_frame.cast_signed()).as_bytes());
             }
         }
         Ok(HeadBytes { bytes: head, length: VirtioNetTunnelHeader::LEN + outer })

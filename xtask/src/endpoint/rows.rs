@@ -139,6 +139,8 @@ pub(super) fn all() -> Vec<Row> {
         of(&GENEVE, TCP1).beside(&TAP_VTEP).at_least(0.95),
         of(&GENEVE, UDP18).beside(&TAP_VTEP).at_least(0.95),
         of(&GENEVE, TCP1).beside(&OVS_GENEVE),
+        Row::new(Setting::WIRE_GRO, TCP1, &NVGRE).beside(&OVS_GRE).at_least(4.0),
+        Row::new(Setting::WIRE, TCP1, &NVGRE).beside(&OVS_GRE).at_least(4.0),
         of(&NVGRE, TCP1).beside(&OVS_GRE).at_least(4.0),
         of(&NVGRE, TCP4).beside(&OVS_GRE).at_least(4.0),
         of(&NVGRE, UDP18).beside(&OVS_GRE),

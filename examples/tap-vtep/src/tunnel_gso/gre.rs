@@ -16,8 +16,8 @@ use overlay_types::EtherType;
 
 /// Behind the Ethernet header is what is taken away and put back: IPv4 without options, GRE with a key, and the Ethernet
 /// header of the frame within.
-const AT: i32 = EthernetHeader::LEN as i32;
-const ROOM: i32 = (Ipv4Header::LEN + NvgreHeader::LEN + EthernetHeader::LEN) as i32;
+const AT: i32 = length(EthernetHeader::LEN);
+const ROOM: i32 = length(Ipv4Header::LEN + NvgreHeader::LEN + EthernetHeader::LEN);
 /// Where that is meanwhile, counted from the end of the program's stack.
 const STACK: i32 = -(ROOM + 7) / 8 * 8;
 
@@ -130,7 +130,7 @@ unsafe fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
 #[repr(C)]
 struct Instruction {
     opcode: u8,
-    /// The source's number above that of the destination.
+    /// The source's number, and that of the destination in the lower bits; the other way round on big-endian machines.
     registers: u8,
     offset: i16,
     immediate: i32,
@@ -138,8 +138,14 @@ struct Instruction {
 
 impl Instruction {
     const fn new(opcode: u8, destination: u8, source: u8, offset: i16, immediate: i32) -> Self {
-        Self { opcode, registers: source << 4 | destination, offset, immediate }
+        let (low, high) = if cfg!(target_endian = "little") { (destination, source) } else { (source, destination) };
+        Self { opcode, registers: high << 4 | low, offset, immediate }
     }
+}
+
+/// As instructions and helpers take it.
+const fn length(bytes: usize) -> i32 {
+    (bytes as u32).cast_signed()
 }
 
 /// Offsets of jumps until it is known how far they go.
@@ -152,7 +158,7 @@ fn program() -> Vec<Instruction> {
     const IPV6: i32 = EtherType::IPV6.get().to_be() as i32;
     /// In the IPv4 header.
     const PROTOCOL: i32 = 9;
-    const INNER_ETHER_TYPE: i32 = (Ipv4Header::LEN + NvgreHeader::LEN + 12) as i32;
+    const INNER_ETHER_TYPE: i32 = length(Ipv4Header::LEN + NvgreHeader::LEN + 12);
     const TUNNEL: u64 =
         FIXED_GSO | ENCAP_L3_IPV4 | ENCAP_L4_GRE | ENCAP_L2_ETH | (EthernetHeader::LEN as u64) << ENCAP_L2_SHIFT;
     /// The end of the stack.
@@ -197,7 +203,7 @@ fn program() -> Vec<Instruction> {
         set(2, ROOM),
         set(3, ADJ_ROOM_MAC),
         // 64 bits, in two.
-        instruction(0x18, 4, 0, 0, TUNNEL as u32 as i32),
+        instruction(0x18, 4, 0, 0, (TUNNEL as u32).cast_signed()),
         instruction(0, 0, 0, 0, (TUNNEL >> 32) as i32),
         call(SKB_ADJUST_ROOM),
         unless(0, 0, TO_DROP),
@@ -217,8 +223,8 @@ fn program() -> Vec<Instruction> {
     for (at, instruction) in program.iter_mut().enumerate() {
         // An offset counts from the next one.
         match instruction.offset {
-            TO_PASS => instruction.offset = (pass - at - 1) as i16,
-            TO_DROP => instruction.offset = (drop - at - 1) as i16,
+            TO_PASS => instruction.offset = ((pass - at - 1) as u16).cast_signed(),
+            TO_DROP => instruction.offset = ((drop - at - 1) as u16).cast_signed(),
             _ => {}
         }
     }

@@ -40,7 +40,7 @@ impl Underlay {
         })
     }
 
-    /// A raw IPv6 socket that sends nothing, for the kernel to hand ICMPv6 messages about GRE to.
+    /// A raw IPv6 socket that sends nothing, for the kernel to hand what `ICMPv6` says of GRE to.
     ///
     /// It takes what they say of path MTUs from a raw socket's message only where errors are asked for, and those would fail
     /// what that socket sends next. Nobody reads them here, and few have room.

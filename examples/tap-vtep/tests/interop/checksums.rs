@@ -4,7 +4,7 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use testbed::{Direction, Family, Host, Namespace, Scratch, Sniffer, Underlay, transfer};
+use testbed::{Direction, Family, Host, Namespace, Scratch, Sniffer, Underlay, transfer, wait_until};
 
 use crate::{
     bed::{Cable, TAP, guest_address, start_two},
@@ -116,6 +116,18 @@ fn verify_all(family: Family) {
     }
 }
 
+/// What passes a device until nothing more comes: on a busy machine the last of it is still on its way, or waits to be collected.
+fn all_frames(sniffer: &Sniffer) -> Vec<Vec<u8>> {
+    const MOMENT: Duration = Duration::from_secs(1);
+    let mut count = sniffer.count();
+    wait_until("nothing more comes", || {
+        std::thread::sleep(MOMENT);
+        let before = std::mem::replace(&mut count, sniffer.count());
+        count == before
+    });
+    sniffer.frames()
+}
+
 fn verify_round(family: Family, from: &Namespace, guest: &Namespace) {
     let on_the_wire = Sniffer::new(from, Host::DEVICE, Direction::Outgoing, |_| true);
     let at_the_guest = Sniffer::new(guest, "eth0", Direction::Incoming, |_| true);
@@ -131,7 +143,7 @@ fn verify_round(family: Family, from: &Namespace, guest: &Namespace) {
     }
 
     let files = Scratch::new();
-    let wire = on_the_wire.frames();
+    let [wire, at_the_guest] = [&on_the_wire, &at_the_guest].map(all_frames);
     drop(on_the_wire);
     assert!(wire.iter().all(|frame| frame.len() <= 1514), "it is no wire");
     let counts = verify(&capture(&files, "wire.pcap", &wire), FIELDS);
@@ -146,9 +158,7 @@ fn verify_round(family: Family, from: &Namespace, guest: &Namespace) {
         assert!(ip[1] >= 2 * (tcp[1] + DATAGRAMS) && ip[2] == 0, "{context}");
     }
 
-    let at_the_guest_frames = at_the_guest.frames();
-    drop(at_the_guest);
-    let counts = verify(&capture(&files, "guest.pcap", &at_the_guest_frames), FIELDS);
+    let counts = verify(&capture(&files, "guest.pcap", &at_the_guest), FIELDS);
     let context = format!("{family:?}: bad, good and other {FIELDS:?} at the guest: {counts:?}");
     println!("{context}");
     let [ip, tcp, udp] = counts;

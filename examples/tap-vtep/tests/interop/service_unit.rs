@@ -50,6 +50,10 @@ fn the_filter_lets_every_system_call_through() {
     let lines = format!("{}\n{address}", flood_to_all(&underlay, Family::V4));
     let configuration =
         format!("[metrics]\nlisten = \"127.0.0.1:9472\"\n\n{}", one_segment(underlay.host(0), Family::V4, &lines));
+    let nvgre = |name, vni, tap| {
+        format!("\n[[segment]]\nname = \"{name}\"\nencapsulation = \"nvgre\"\nvni = {vni}\ntap = \"{tap}\"\n")
+    };
+    let configuration = configuration + &nvgre("green", 5001, "tap2");
     let configuration = configuration.replace("[underlay]\n", "[underlay]\npath_mtu_probe = \"1s\"\n");
     let calls = files.path("calls");
     let mut command = Command::new(require("strace"));
@@ -64,8 +68,7 @@ fn the_filter_lets_every_system_call_through() {
     let id = strace.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
     let program = Pid::from_raw(children.trim().parse().unwrap()).unwrap();
-    let red = "[[segment]]\nname = \"red\"\nencapsulation = \"nvgre\"\nvni = 5000\ntap = \"tap1\"\n";
-    configuration_file(&files, &format!("{configuration}{red}"));
+    configuration_file(&files, &(configuration + &nvgre("red", 5000, "tap1")));
     kill_process(program, Signal::HUP).unwrap();
     wait_until("the new segment is there", || ours.has_device("tap1"));
     ours.ip(&format!("link delete {TAP}"));
@@ -84,7 +87,7 @@ fn the_filter_lets_every_system_call_through() {
         (end > 0).then(|| call[..end].to_owned())
     });
     let made: BTreeSet<_> = names.collect();
-    assert!(["sendmsg", "recvmmsg", "capset"].iter().all(|call| made.contains(*call)), "{made:?}");
+    assert!(["sendmsg", "recvmmsg", "capset", "bpf"].iter().all(|call| made.contains(*call)), "{made:?}");
     let allowed = allowed();
     let refused: Vec<_> = made.difference(&allowed).collect();
     assert!(refused.is_empty(), "{refused:?}");

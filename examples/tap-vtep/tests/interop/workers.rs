@@ -1,6 +1,6 @@
 //! Several workers for one endpoint, and what it holds of memory.
 
-use std::thread;
+use std::{fs, thread};
 
 use rustix::process::Signal;
 use testbed::{Family, Ping, Scratch, TapVtep, Underlay, ping, transfer, wait_until};
@@ -42,8 +42,8 @@ fn start_with_two(underlay: &Underlay, lines: &str) -> TapVtep {
 }
 
 fn threads(vtep: &TapVtep) -> Vec<String> {
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", vtep.id())).unwrap().flatten();
-    let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+    let tasks = fs::read_dir(format!("/proc/{}/task", vtep.id())).unwrap().flatten();
+    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap_or_default();
     tasks.map(|task| name(task).trim().to_owned()).collect()
 }
 
@@ -64,6 +64,31 @@ fn two_workers_move_streams_and_count_each_frame_once() {
     let exit = vtep.stop();
     assert_eq!(exit.status, Some(0), "{exit:?}");
     assert!(!ours.has_device(TAP));
+}
+
+/// With `SCHED_BATCH`, unlike the thread that answers people.
+#[test]
+fn workers_alone_interrupt_nobody_when_they_wake_up() {
+    /// `SCHED_OTHER` and `SCHED_BATCH`, as the kernel writes them.
+    const POLICIES: [&str; 2] = ["0", "3"];
+    let underlay = Underlay::new(1);
+    let vtep = start_with_two(&underlay, "");
+    // Whether it is a worker, and its policy, of each thread.
+    let policies = || -> Vec<(bool, String)> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", vtep.id())).unwrap();
+        let stats = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("stat")).unwrap());
+        let policy = |stat: String| {
+            // Its name stands in parentheses, and may hold anything. Behind it are the third field and those that follow.
+            let (name, fields) = stat.rsplit_once(") ").unwrap();
+            (name.contains("(worker-"), fields.split_ascii_whitespace().nth(41 - 3).unwrap().to_owned())
+        };
+        stats.map(policy).collect()
+    };
+    wait_until("each thread has its policy", || {
+        let policies = policies();
+        let are_right = policies.iter().all(|(is_worker, policy)| policy == POLICIES[usize::from(*is_worker)]);
+        are_right && policies.iter().filter(|(is_worker, _)| *is_worker).count() == 2
+    });
 }
 
 #[test]
