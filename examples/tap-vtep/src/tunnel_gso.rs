@@ -165,7 +165,8 @@ impl TunnelGso {
         Ok(())
     }
 
-    /// Takes super-frames in GRE from now on, when a [`trial_of_gre`](Self::trial_of_gre) has gone well. It takes `CAP_BPF`, now alone.
+    /// Takes super-frames in GRE from now on, when a [`trial_of_gre`](Self::trial_of_gre) has gone well. That needs `CAP_BPF`,
+    /// and nothing later does.
     ///
     /// # Errors
     ///

@@ -29,8 +29,10 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 pub(crate) use self::flow_label::stop_flow_labels;
 
-/// Room for bursts. A TCP window or two of a fast peer; more only delays.
-const SOCKET_BUFFER: c_int = 4 << 20;
+/// Room for what is sent before the underlay takes it; more only delays.
+const SEND_BUFFER: c_int = 4 << 20;
+/// Room for the TCP windows of some fast streams, in super-frames: while guests have the cores, all of them come at once.
+const RECEIVE_BUFFER: c_int = 16 << 20;
 /// Source ports in use at a time: entropy for the underlay's equal-cost paths and the receivers' queues.
 const SENDING_SOCKETS: u16 = 16;
 /// The TTL of datagrams that don't bring their own.
@@ -160,7 +162,7 @@ impl Underlay {
     }
 
     fn receive_options(&self, socket: &Socket) -> io::Result<()> {
-        force_buffer(socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF)?;
+        force_buffer(socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER)?;
         if self.local.is_ipv6() {
             set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)
         } else {
@@ -327,7 +329,7 @@ fn deafen(socket: &Socket) -> io::Result<()> {
 }
 
 fn send_options(underlay: &Underlay, socket: &Socket, options: &SendOptions) -> io::Result<()> {
-    force_buffer(socket, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)?;
+    force_buffer(socket, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, SEND_BUFFER)?;
     let ttl = c_int::from(DEFAULT_TTL);
     match underlay.local {
         IpAddr::V4(_) => {
@@ -351,8 +353,8 @@ fn send_options(underlay: &Underlay, socket: &Socket, options: &SendOptions) -> 
 }
 
 /// Sets a buffer size past the system's limit where we may, up to it where we may not.
-fn force_buffer(socket: &Socket, force: c_int, usual: c_int) -> io::Result<()> {
-    set(socket, libc::SOL_SOCKET, force, SOCKET_BUFFER).or_else(|_| set(socket, libc::SOL_SOCKET, usual, SOCKET_BUFFER))
+fn force_buffer(socket: &Socket, force: c_int, usual: c_int, bytes: c_int) -> io::Result<()> {
+    set(socket, libc::SOL_SOCKET, force, bytes).or_else(|_| set(socket, libc::SOL_SOCKET, usual, bytes))
 }
 
 pub(crate) fn set<T: Copy>(socket: &Socket, level: c_int, name: c_int, value: T) -> io::Result<()> {
