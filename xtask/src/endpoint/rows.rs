@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_filter_has_words_of_the_name() {
-        assert_eq!(names(&["wire/tcp1"]), Ok(vec!["wire/tcp1/ours/kernel".to_owned()]));
+        assert_eq!(names(&["wire/tcp4"]), Ok(vec!["wire/tcp4/ours/kernel".to_owned()]));
         let udp = names(&["udp18", "wire/tcp4"]).unwrap();
         assert!(udp.iter().all(|name| name.contains("/udp18/") || name == "wire/tcp4/ours/kernel"));
         assert!(udp.len() > 3);
