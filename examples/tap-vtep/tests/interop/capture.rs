@@ -15,9 +15,12 @@ use testbed::{
     wait_until,
 };
 
-use crate::bed::{
-    Counts, HandPeer, PORT, PROGRAM, TAP, VNI, flood_to_all, guest_address, kernel_peers, missing, only_line, start,
-    start_two, stranger,
+use crate::{
+    bed::{
+        Counts, HandPeer, PORT, PROGRAM, TAP, VNI, flood_to_all, guest_address, kernel_peers, missing, only_line,
+        start, start_two, start_two_with, stranger,
+    },
+    tunnel::Tunnel,
 };
 
 /// A capture that runs, and its files.
@@ -250,10 +253,10 @@ fn a_slow_client_and_a_full_disk_cost_no_frame() {
 
 #[test]
 fn each_encapsulation_is_read_over_each_family() {
-    for (encapsulation, protocol) in [("vxlan", "vxlan"), ("geneve", "geneve"), ("nvgre", "gre")] {
+    for (tunnel, protocol) in [(Tunnel::Vxlan, "vxlan"), (Tunnel::Geneve, "geneve"), (Tunnel::Nvgre, "gre")] {
         for family in Family::ALL {
             let underlay = Underlay::new(2);
-            let [vtep, _other] = start_two(&underlay, family, &format!("encapsulation = \"{encapsulation}\""));
+            let [vtep, _other] = start_two_with("auto", tunnel, &underlay, family, "");
             let mut capture = Capture::start(&underlay, &vtep, &["--outer"]);
             assert_eq!(ping(&underlay.host(0).namespace, guest_address(2, Family::V4), 3).received, 3);
             capture.stop();
