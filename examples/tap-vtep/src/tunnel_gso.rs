@@ -160,9 +160,8 @@ impl TunnelGso {
     ///
     /// [`TrialError`]: sockets do without.
     pub(crate) fn take_udp(&mut self, netlink: &Netlink) -> Result<(), TrialError> {
-        self.trial(netlink)?;
         self.takes_udp = true;
-        Ok(())
+        self.trial(netlink).inspect_err(|_| self.takes_udp = false)
     }
 
     /// Takes super-frames in GRE from now on, when a [`trial_of_gre`](Self::trial_of_gre) has gone well. That needs `CAP_BPF`,
@@ -172,10 +171,8 @@ impl TunnelGso {
     ///
     /// [`TrialError`]: sockets do without.
     pub(crate) fn take_gre(&mut self, netlink: &Netlink) -> Result<(), TrialError> {
-        let marker = GreMarker::attach(self.index).map_err(TrialError::Mark)?;
-        self.trial_of_gre(netlink)?;
-        self.gre = Some(marker);
-        Ok(())
+        self.gre = Some(GreMarker::attach(self.index).map_err(TrialError::Mark)?);
+        self.trial_of_gre(netlink).inspect_err(|_| self.gre = None)
     }
 
     /// Whether it takes super-frames in UDP tunnels, and such in GRE.
@@ -236,18 +233,6 @@ impl TunnelGso {
         if !is_taken || !self.is_open.load(Ordering::Relaxed) {
             return Err(Errno::OPNOTSUPP);
         }
-        self.give(outer, virtio, super_frame, tunnel_header, frame)
-    }
-
-    /// The same, whether it is open or not.
-    fn give(
-        &self,
-        outer: &Outer,
-        virtio: VirtioNetHeader,
-        super_frame: &SuperFrame,
-        tunnel_header: &[u8],
-        frame: &[u8],
-    ) -> Result<(), Errno> {
         // Atomic datagrams need no identification (RFC 6864 §4.1); others need one for each segment.
         let identification =
             if outer.df { 0 } else { self.identification.fetch_add(super_frame.segments() as u16, Ordering::Relaxed) };

@@ -117,7 +117,7 @@ impl TunnelGso {
             };
             SuperFrame::parse(&virtio, &frame)
                 .map_err(|_| Errno::INVAL)
-                .and_then(|super_frame| self.give(&outer, virtio, &super_frame, &TUNNEL_HEADER, &frame))
+                .and_then(|super_frame| self.send(&outer, virtio, &super_frame, &TUNNEL_HEADER, &frame))
                 .map_err(|error| TrialError::Refused { name, error })?;
             let length = receive(sink, destination, &mut buffer, end).ok_or(TrialError::Lost { name })?;
             if let Some(at) =
@@ -137,7 +137,7 @@ impl TunnelGso {
             let outer = Outer { destination, transport: Transport::Gre, traffic_class: 0, ttl: 1, df: true };
             let refused = |error| TrialError::Refused { name, error };
             let super_frame = SuperFrame::parse(&virtio, &frame).map_err(|_| refused(Errno::INVAL))?;
-            self.give(&outer, virtio, &super_frame, &GRE_HEADER, &frame).map_err(refused)?;
+            self.send(&outer, virtio, &super_frame, &GRE_HEADER, &frame).map_err(refused)?;
             for index in 0..super_frame.segments() {
                 let length = receive(sink, destination, &mut buffer, end).ok_or(TrialError::Lost { name })?;
                 let mut expected = [&GRE_HEADER[..], &vec![0; super_frame.header_len()]].concat();
@@ -334,6 +334,27 @@ mod tests {
             assert_eq!(difference(&changed, &OUTER_HEADERS, true, virtio, &payload), Some(0), "{at}");
         }
         assert_eq!(difference(&arrived, &OUTER_HEADERS, false, virtio, &payload), Some(0));
+    }
+
+    #[test]
+    fn every_changed_byte_of_a_segment_in_gre_is_seen() {
+        const HEADERS: usize = VirtioNetTunnelHeader::LEN + EthernetHeader::LEN;
+        let payload: Vec<u8> = GRE_HEADER.into_iter().chain(0..100).collect();
+        let outer = Outer { transport: Transport::Gre, ..OUTER_HEADERS };
+        let length = (Ipv4Header::LEN + payload.len()) as u16;
+        let mut ip = Ipv4Header::new(Ipv4Addr::new(10, 0, 0, 1), outer.destination, IpProtocol::GRE, length);
+        ip.set_ttl(outer.ttl);
+        ip.set_dont_fragment(true);
+        ip.set_checksum(ip.compute_checksum(&[]));
+        let arrived = [&[0; HEADERS][..], ip.as_bytes(), &payload].concat();
+        assert_eq!(difference_of_segment(&mut arrived.clone(), &outer, &payload), None);
+        for at in HEADERS..arrived.len() {
+            let mut changed = arrived.clone();
+            changed[at] ^= 1;
+            assert!(difference_of_segment(&mut changed, &outer, &payload).is_some(), "{at}");
+        }
+        assert!(difference_of_segment(&mut arrived.clone(), &outer, &payload[..payload.len() - 1]).is_some());
+        assert!(difference_of_segment(&mut arrived[..10].to_vec(), &outer, &payload).is_some());
     }
 
     #[test]

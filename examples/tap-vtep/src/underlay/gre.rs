@@ -42,8 +42,8 @@ impl Underlay {
 
     /// A raw IPv6 socket that sends nothing, for the kernel to hand what `ICMPv6` says of GRE to.
     ///
-    /// It takes what they say of path MTUs from a raw socket's message only where errors are asked for, and those would fail
-    /// what that socket sends next. Nobody reads them here, and few have room.
+    /// The kernel keeps a path MTU for a raw IPv6 socket only where errors are asked for, and those fail what that socket sends
+    /// next. Nobody reads them here, and few have room.
     fn path_errors(&self) -> io::Result<Socket> {
         let socket = self.deaf_gre_socket(self.local)?;
         socket.set_recv_buffer_size(0)?;
