@@ -407,3 +407,24 @@ fn gre_is_not_sent_where_a_segment_does_not_fit() {
         assert_eq!((&socket).read(&mut [0; 10]).is_ok(), expected, "{segment}");
     }
 }
+
+/// A device that cuts other tunnels alone gets it cut, one that cuts GRE gets it whole.
+#[test]
+fn devices_know_it_as_gre() {
+    let mut bed = Bed::new();
+    bed.take_gre().unwrap();
+    let socket = bed.gre_receiver();
+    let example = Example::new(Kind::Tcp4, PAYLOAD, SEGMENT);
+    for (offloads, is_whole) in [
+        ("tx-gre-segmentation off", false),
+        ("tx-gre-segmentation on tx-udp_tnl-segmentation off tx-ipxip4-segmentation off", true),
+    ] {
+        bed.one.namespace.set_offloads(Host::DEVICE, offloads);
+        bed.send_gre(&example, true).unwrap();
+        let segments = if is_whole { vec![[&NVGRE[..], &example.frame].concat()] } else { cut(&NVGRE, &example) };
+        for segment in segments {
+            // Checksums are left to the device.
+            assert_eq!(receive_gre(&socket).1.len(), segment.len(), "{offloads}");
+        }
+    }
+}
