@@ -3,7 +3,7 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
-    io::IoSlice,
+    io::{ErrorKind, IoSlice},
     net::{IpAddr, Ipv4Addr, UdpSocket},
     sync::atomic::AtomicU32,
 };
@@ -69,18 +69,6 @@ impl Bed {
     }
 
     fn with(change: impl FnOnce(&mut SegmentConfig)) -> Self {
-        let peer = UdpSocket::bind((PEER, 0)).unwrap();
-        peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let port = peer.local_addr().unwrap().port();
-        let endpoint = Endpoint::new(EndpointOptions::new([3; 16]));
-        let mut config = SegmentConfig::new(Vni::new(42).unwrap());
-        config.port = port;
-        config.mac = Some(OUR_MAC);
-        change(&mut config);
-        let segment = endpoint.add_segment(config).unwrap();
-        endpoint.add_flood(segment, PEER.into()).unwrap();
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let (tap, guest) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
         let underlay = Underlay {
             number: 0,
             local: HERE.into(),
@@ -91,8 +79,26 @@ impl Bed {
             mtu: Arc::new(AtomicU32::new(1500)),
             tunnel: None,
         };
+        // One port at both addresses: what is free at the peer's may be in use at ours.
+        let (peer, port, socket) = loop {
+            let peer = UdpSocket::bind((PEER, 0)).unwrap();
+            let port = peer.local_addr().unwrap().port();
+            match underlay.receiver(port, false) {
+                Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+                socket => break (peer, port, socket.unwrap()),
+            }
+        };
+        peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let endpoint = Endpoint::new(EndpointOptions::new([3; 16]));
+        let mut config = SegmentConfig::new(Vni::new(42).unwrap());
+        config.port = port;
+        config.mac = Some(OUR_MAC);
+        change(&mut config);
+        let segment = endpoint.add_segment(config).unwrap();
+        endpoint.add_flood(segment, PEER.into()).unwrap();
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (tap, guest) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
         let options = SendOptions { is_udp: true, df: true, udp_checksum: true, source_ports: 49152..=65535 };
-        let socket = underlay.receiver(port, false).unwrap();
         let receiver =
             Receiver { socket, underlay: 0, encapsulation: Encapsulation::Vxlan, port, group: None, worker: 0 };
         let (sender, events) = unbounded_channel();
