@@ -191,6 +191,19 @@ fn change(criterion: &mut Criterion) {
         });
     });
     drop(full);
+    for cap in [1000, 100_000] {
+        let full = ForwardingTable::new(TableOptions::new(*b"a random secret."));
+        full.add_segment(blue(), SegmentOptions { max_learned: cap, ..SegmentOptions::default() });
+        let mut next = 0;
+        let mut learn = || {
+            next += 1;
+            full.learn(blue(), mac(next), remote(1), Duration::ZERO)
+        };
+        for _ in 0..2 * cap {
+            assert_eq!(learn(), Learn::New);
+        }
+        group.bench_function(BenchmarkId::new("learn a new one where one is evicted", cap), |b| b.iter(&mut learn));
+    }
     let full = table(size);
     group.bench_function("sweep of 1 M rows", |bencher| {
         bencher.iter(|| full.age(Duration::from_secs(1), usize::MAX));
