@@ -57,7 +57,13 @@ pub enum UnderlayVerdict<'a> {
         frame: &'a mut [u8],
     },
     /// Nothing. The drop is counted already.
-    Drop(DropReason),
+    Drop {
+        /// Whose datagram it is, and where it is counted; `None` where that can't be told, and it is counted by the
+        /// [endpoint](crate::Endpoint::drops).
+        segment: Option<SegmentId>,
+        /// Why.
+        reason: DropReason,
+    },
 }
 
 impl DataLane {
@@ -69,7 +75,7 @@ impl DataLane {
             Ok(found) => found,
             Err(reason) => {
                 self.dropped(None, 1, reason);
-                return UnderlayVerdict::Drop(reason);
+                return UnderlayVerdict::Drop { segment: None, reason };
             }
         };
         match self.shared.decide_on_datagram(segment, &decoded, datagram, &received, now, self) {
@@ -86,7 +92,7 @@ impl DataLane {
             }
             Err(reason) => {
                 self.counters(segment).drops.count(reason, 1);
-                UnderlayVerdict::Drop(reason)
+                UnderlayVerdict::Drop { segment: Some(segment.id), reason }
             }
         }
     }

@@ -108,12 +108,12 @@ fn datagram_is_explained(
             assert_eq!(explained.verdict.as_deref(), Ok(&*frame));
             None
         }
-        UnderlayVerdict::Drop(reason) => {
+        UnderlayVerdict::Drop { segment: dropped_in, reason } => {
             assert_eq!(explained.verdict, Err(reason));
             // Where it is counted.
             let counted = |statistics: SegmentStatistics| statistics.drops.total();
             let in_segment = endpoint.statistics(segment).map(counted) != before.0.map(counted);
-            assert_eq!(explained.segment.is_some(), in_segment);
+            assert_eq!((explained.segment, dropped_in.is_some()), (dropped_in, in_segment));
             Some(reason)
         }
     }

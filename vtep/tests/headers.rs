@@ -47,7 +47,7 @@ impl Bed {
             let mut copy = datagram.to_vec();
             let result = match lane.from_underlay(&mut copy, Received::new(self.encapsulation, PEER), Duration::ZERO) {
                 UnderlayVerdict::Deliver { frame, .. } => Ok(&*frame),
-                UnderlayVerdict::Drop(reason) => Err(reason),
+                UnderlayVerdict::Drop { reason, .. } => Err(reason),
             };
             assert_eq!(result, expected, "{policy:?}: {datagram:02x?}");
         }
@@ -238,7 +238,7 @@ fn what_is_of_another_kind_is_not_decapsulated() {
         let received = Received::new(bed.encapsulation, PEER);
         for (_, _, lane) in bed.lanes.iter().filter(|(other, ..)| *other == policy) {
             let verdict = lane.from_underlay(&mut packet, received, Duration::ZERO);
-            assert!(matches!(verdict, UnderlayVerdict::Drop(_)), "{}, {policy:?}", bed.encapsulation);
+            assert!(matches!(verdict, UnderlayVerdict::Drop { .. }), "{}, {policy:?}", bed.encapsulation);
         }
     };
     let [by_vxlan, by_geneve] = [Encapsulation::Vxlan, Encapsulation::Geneve].map(Bed::new);

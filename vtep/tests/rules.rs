@@ -66,12 +66,17 @@ impl One {
 
     fn receive(&self, datagram: &[u8], received: Received, now: Duration) -> Result<Vec<u8>, DropReason> {
         let mut datagram = datagram.to_vec();
+        let before = self.endpoint.drops().total();
         match self.lane.from_underlay(&mut datagram, received, now) {
             UnderlayVerdict::Deliver { segment, frame } => {
                 assert_eq!(segment, self.segment);
                 Ok(frame.to_vec())
             }
-            UnderlayVerdict::Drop(reason) => Err(reason),
+            UnderlayVerdict::Drop { segment, reason } => {
+                let is_in_segment = self.endpoint.drops().total() == before;
+                assert_eq!(segment, is_in_segment.then_some(self.segment), "{reason}");
+                Err(reason)
+            }
         }
     }
 
@@ -639,8 +644,8 @@ fn what_comes_by_one_underlay_is_not_for_a_segment_of_another() {
         let verdict = one.lane.from_underlay(&mut datagram, received, seconds(1));
         let segment = match verdict {
             UnderlayVerdict::Deliver { segment, .. } => Some(segment),
-            UnderlayVerdict::Drop(reason) => {
-                assert_eq!(reason, DropReason::UnknownVni);
+            UnderlayVerdict::Drop { segment, reason } => {
+                assert_eq!((segment, reason), (None, DropReason::UnknownVni));
                 None
             }
         };

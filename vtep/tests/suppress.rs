@@ -82,7 +82,7 @@ impl One {
         let mut datagram = [&[8, 0, 0, 0, 0, 0, 42, 0], frame].concat();
         match self.lane.from_underlay(&mut datagram, Received::vxlan(peer(), 4789), now) {
             UnderlayVerdict::Deliver { .. } => Ok(()),
-            UnderlayVerdict::Drop(reason) => Err(reason),
+            UnderlayVerdict::Drop { reason, .. } => Err(reason),
         }
     }
 

@@ -1,10 +1,10 @@
 //! When each kind of trouble was last spoken of, so that it is said now and then and not for every packet.
 
-use std::{collections::HashMap, net::IpAddr, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use rustix::io::Errno;
 use tracing::{Level, debug};
-use vtep::{DropReason, SegmentId};
+use vtep::{DropReason, Received, SegmentId};
 
 /// An error of the system is not spoken of again for this long.
 const QUIET_ERROR: Duration = Duration::from_secs(60);
@@ -86,12 +86,22 @@ impl Complaints {
         }
     }
 
-    /// Says that a datagram from a tunnel was dropped, to who listens.
-    pub(crate) fn datagram_dropped(&mut self, reason: DropReason, remote: IpAddr, port: u16, now: Duration) {
+    /// Says that a datagram from a tunnel, of a segment by number and name where that can be told, was dropped, to who
+    /// listens.
+    pub(crate) fn datagram_dropped(
+        &mut self,
+        reason: DropReason,
+        segment: Option<(SegmentId, &str)>,
+        received: &Received,
+        now: Duration,
+    ) {
         if tracing::enabled!(Level::DEBUG)
-            && let Some(left_out) = self.admit(Work::Receive, Trouble::Drop(reason), None, now)
+            && let Some(left_out) =
+                self.admit(Work::Receive, Trouble::Drop(reason), segment.map(|(number, _)| number), now)
         {
-            debug!(%remote, port, reason = reason.as_str(), left_out, "a datagram was dropped");
+            let segment = segment.map(|(_, name)| name);
+            let &Received { source: remote, port, .. } = received;
+            debug!(segment, %remote, port, reason = reason.as_str(), left_out, "a datagram was dropped");
         }
     }
 }

@@ -90,8 +90,10 @@ impl Inbound {
                 notes.decided(&verdict);
                 let (segment, frame) = match verdict {
                     UnderlayVerdict::Deliver { segment, frame } => (segment, frame),
-                    UnderlayVerdict::Drop(reason) => {
-                        delivering.outcomes.complaints.datagram_dropped(reason, received.source, received.port, now);
+                    UnderlayVerdict::Drop { segment, reason } => {
+                        let to = segment.and_then(|segment| (delivering.destination)(segment.get()));
+                        let segment = to.map(|to| (to.segment, to.name));
+                        delivering.outcomes.complaints.datagram_dropped(reason, segment, &received, now);
                         continue;
                     }
                 };

@@ -46,6 +46,7 @@ mod underlay;
 mod worker;
 
 use std::{
+    env::{self, VarError},
     io::{self, IsTerminal as _, Write as _},
     path::Path,
     process::ExitCode,
@@ -69,7 +70,9 @@ fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run(options) => {
-            log_to_standard_error();
+            if let Err(error) = log_to_standard_error() {
+                return complain(STATUS_USAGE, &error);
+            }
             match run::run(&options) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error @ RunError::Config(_)) => complain(STATUS_USAGE, &error),
@@ -146,12 +149,17 @@ fn check(file: &Path) -> ExitCode {
     }
 }
 
-fn log_to_standard_error() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+fn log_to_standard_error() -> Result<(), String> {
+    let filter = match env::var(EnvFilter::DEFAULT_ENV) {
+        Ok(filter) => EnvFilter::try_new(&filter).map_err(|error| format!("RUST_LOG=\"{filter}\": {error}"))?,
+        Err(VarError::NotPresent) => EnvFilter::new("info"),
+        Err(error @ VarError::NotUnicode(_)) => return Err(format!("RUST_LOG: {error}")),
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_ansi(io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none())
         .init();
+    Ok(())
 }

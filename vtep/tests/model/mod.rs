@@ -495,7 +495,9 @@ impl Side {
         let verdict = self.lane.from_underlay(datagram, received, now);
         let (spec, offset, mut causes, dont_learn) = match (header, &verdict) {
             (Ok(header), _) => header,
-            (Err(expected), UnderlayVerdict::Drop(reason)) => return assert_eq!(*reason, expected, "{before:x?}"),
+            (Err(expected), UnderlayVerdict::Drop { segment, reason }) => {
+                return assert_eq!((*segment, *reason), (None, expected), "{before:x?}");
+            }
             (Err(expected), verdict) => panic!("{verdict:?} and not {expected}: {before:x?}"),
         };
         let known = &mut self.known[spec.index];
@@ -539,7 +541,8 @@ impl Side {
                 let may_change = received.ecn != Ecn::NotEct && inner_ecn(expected).is_some();
                 assert!(changed <= if may_change { 3 } else { 0 }, "{frame:x?} was {expected:x?}");
             }
-            UnderlayVerdict::Drop(reason) => {
+            UnderlayVerdict::Drop { segment, reason } => {
+                assert_eq!(segment, Some(self.ids[spec.index]));
                 let is_cause = causes.contains(reason) || possible.contains(reason);
                 assert!(is_cause, "{reason} for {before:x?} from {from}, of {causes:?} {possible:?}");
             }

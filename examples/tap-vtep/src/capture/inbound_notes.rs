@@ -29,7 +29,7 @@ impl<'a> InboundNotes<'a> {
         if let Some(recorder) = self.0.borrow_mut().as_deref_mut() {
             recorder.decided(match verdict {
                 UnderlayVerdict::Deliver { .. } => Verdict::Decapsulated,
-                UnderlayVerdict::Drop(reason) => Verdict::Dropped(*reason),
+                UnderlayVerdict::Drop { reason, .. } => Verdict::Dropped(*reason),
             });
         }
     }

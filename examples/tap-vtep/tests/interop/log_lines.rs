@@ -6,9 +6,11 @@ use std::{
 };
 
 use overlay_types::MacAddr;
-use testbed::{Family, FrameSender, Numbered, TapVtep, Underlay, frame, guest_mac, vxlan, wait_until};
+use testbed::{Family, FrameSender, Numbered, Scratch, TapVtep, Underlay, frame, guest_mac, vxlan, wait_until};
 
-use crate::bed::{Counts, HandPeer, PROGRAM, TAP, VNI, flood_to_all, one_segment, stranger};
+use crate::bed::{
+    Counts, HandPeer, PROGRAM, TAP, VNI, configuration_file, flood_to_all, one_segment, only_line, stranger, tap_mac,
+};
 
 /// How long a drop is not spoken of again, and more.
 const QUIET: Duration = Duration::from_millis(1_100);
@@ -39,16 +41,20 @@ fn drops_have_a_line_a_second_and_none_is_missing() {
     let mut tagged = frame(guest_mac(2), stranger(1), &[0; 46]);
     tagged[12..14].copy_from_slice(&[0x81, 0]);
     let unknown = vxlan(VNI + 1, &Numbered::new(stranger(1), guest_mac(2), 1).frame(0));
+    let own_mac = Numbered::new(tap_mac(&underlay), MacAddr::BROADCAST, 2).frame(0);
     let remote = format!("remote={} port=4789", peer.address());
+    let of_blue = format!("dropped segment=\"blue\" {remote}");
     let kinds = [
         ["DEBUG a frame from the TAP was dropped", "segment=\"blue\"", "reason=\"source_mac\""],
         ["DEBUG a frame from the TAP was dropped", "segment=\"blue\"", "reason=\"vlan_tag\""],
-        ["DEBUG a datagram was dropped", &remote, "reason=\"unknown_vni\""],
+        ["DEBUG a datagram was dropped remote", &remote, "reason=\"unknown_vni\""],
+        ["DEBUG a datagram was dropped", &of_blue, "reason=\"own_mac\""],
     ];
     let mut drop_one_of_each = || {
         sender.send(&from_a_group);
         sender.send(&tagged);
         peer.send_datagram(&unknown);
+        peer.send(&own_mac);
     };
     let begun = Instant::now();
     let mut count: u64 = 0;
@@ -67,7 +73,8 @@ fn drops_have_a_line_a_second_and_none_is_missing() {
         assert!((4..=most).contains(&said), "{said} lines of at most {most}: {kind:?}");
     }
     let drops = Counts::of(&vtep).drops;
-    assert_eq!(["source_mac", "vlan_tag", "unknown_vni"].map(|reason| drops[reason]), [count; 3], "{drops:?}");
+    let reasons = ["source_mac", "vlan_tag", "unknown_vni", "own_mac"];
+    assert_eq!(reasons.map(|reason| drops[reason]), [count; 4], "{drops:?}");
 }
 
 #[test]
@@ -88,4 +95,16 @@ fn who_does_not_ask_hears_of_errors_alone_and_once() {
     assert_eq!(lines(&vtep, &said).len(), 1, "{:?}", vtep.log());
     assert_eq!(lines(&vtep, &["WARN"]).len(), 1, "{:?}", vtep.log());
     assert_eq!(lines(&vtep, &["dropped"]), [""; 0]);
+}
+
+#[test]
+fn a_wish_that_is_none_is_one_line() {
+    let underlay = Underlay::new(2);
+    let host = underlay.host(0);
+    let files = Scratch::new();
+    let file = configuration_file(&files, &one_segment(host, Family::V4, ""));
+    let finished = host.namespace.run(&["env", "RUST_LOG=info,vtep=loudly", PROGRAM, "run", "--config", &file]);
+    assert_eq!(finished.status, Some(2), "{finished}");
+    assert!(only_line(&finished).contains("RUST_LOG=\"info,vtep=loudly\": "), "{finished}");
+    assert!(!host.namespace.has_device(TAP));
 }
