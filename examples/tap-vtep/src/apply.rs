@@ -84,10 +84,17 @@ impl Running {
             self.taps.remove(&segment.id);
             self.away.remove(&segment.id);
         }
+        let mut let_go = Vec::new();
         for receiver in &self.sockets.receivers {
             if !sockets.receivers.iter().any(|other| Arc::ptr_eq(other, receiver)) {
-                self.workers[receiver.worker].send(Command::RemoveReceiver(Arc::clone(receiver)));
+                let (done, is_done) = oneshot::channel();
+                self.workers[receiver.worker].send(Command::RemoveReceiver(Arc::clone(receiver), done));
+                let_go.push(is_done);
             }
+        }
+        // Their ports are free when this is done: the next configuration may want them again.
+        for is_done in let_go {
+            let _ = is_done.blocking_recv();
         }
         let before = std::mem::replace(&mut self.sockets, sockets);
         self.sockets.take_zero_checksums(underlays, &all)?;

@@ -49,8 +49,8 @@ pub(crate) enum Command {
     ReplaceTap(SegmentId, Tap),
     /// Serve one more socket.
     AddReceiver(Arc<Receiver>),
-    /// Serve it no more.
-    RemoveReceiver(Arc<Receiver>),
+    /// Serve it no more, and say when the worker has let go of it.
+    RemoveReceiver(Arc<Receiver>, oneshot::Sender<()>),
     /// Record what goes out and what comes in; or record no more. And say when that is so.
     Record(Option<Box<[Recorder; 2]>>, oneshot::Sender<()>),
     Stop,
@@ -229,7 +229,11 @@ impl Worker {
                 }
                 Command::ReplaceTap(segment, tap) => self.replace_tap(segment, tap),
                 Command::AddReceiver(receiver) => self.add_receiver(receiver),
-                Command::RemoveReceiver(receiver) => self.remove_receiver(&receiver),
+                Command::RemoveReceiver(receiver, done) => {
+                    self.remove_receiver(&receiver);
+                    drop(receiver);
+                    let _ = done.send(());
+                }
                 Command::Record(recorders, done) => {
                     (self.outbound.recorder, self.inbound.recorder) = match recorders {
                         Some(recorders) => {

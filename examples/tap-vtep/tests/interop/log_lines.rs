@@ -41,7 +41,7 @@ fn drops_have_a_line_a_second_and_none_is_missing() {
     let mut tagged = frame(guest_mac(2), stranger(1), &[0; 46]);
     tagged[12..14].copy_from_slice(&[0x81, 0]);
     let unknown = vxlan(VNI + 1, &Numbered::new(stranger(1), guest_mac(2), 1).frame(0));
-    let own_mac = Numbered::new(tap_mac(&underlay), MacAddr::BROADCAST, 2).frame(0);
+    let own_mac = Numbered::new(MacAddr::BROADCAST, tap_mac(&underlay), 2).frame(0);
     let remote = format!("remote={} port=4789", peer.address());
     let of_blue = format!("dropped segment=\"blue\" {remote}");
     let kinds = [

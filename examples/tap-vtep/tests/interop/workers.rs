@@ -1,9 +1,9 @@
 //! Several workers for one endpoint, and what it holds of memory.
 
-use std::{fs, thread};
+use std::{fs, thread, time::Instant};
 
 use rustix::process::Signal;
-use testbed::{Family, Ping, Scratch, TapVtep, Underlay, ping, transfer, wait_until};
+use testbed::{Family, PATIENCE, Ping, Scratch, TapVtep, Underlay, ping, transfer, wait_until};
 
 use crate::{
     bed::{
@@ -116,14 +116,24 @@ fn segments_come_and_go_under_two_workers() {
     add_guest_addresses(&underlay);
     let address = peer.guest_address(Family::V4);
     let index = ours.namespace.device_index(TAP);
+    let red = "\n[[segment]]\nname = \"red\"\nvni = 43\nport = 8472\ntap = \"tap1\"\n";
     for _ in 0..3 {
-        let red = "\n[[segment]]\nname = \"red\"\nvni = 43\nport = 8472\ntap = \"tap1\"\n";
         vtep.reload(&format!("{first}{red}"));
         wait_until("the new segment is there", || vtep.show("segments").as_array().unwrap().len() == 2);
         assert_eq!(ping(&ours.namespace, address, 3), ALL);
         vtep.reload(&first);
         wait_until("it is gone again", || !ours.namespace.has_device("tap1"));
         assert_eq!(ping(&ours.namespace, address, 3), ALL);
+    }
+    // A port that is given up can be had again by who asks in the same moment.
+    for _ in 0..20 {
+        vtep.reload(&format!("{first}{red}"));
+        wait_until("the segment is there again", || vtep.show("segments").as_array().unwrap().len() == 2);
+        vtep.reload(&first);
+        let begun = Instant::now();
+        while ours.namespace.has_device("tap1") {
+            assert!(begun.elapsed() < PATIENCE, "it is not gone");
+        }
     }
     assert_eq!(ours.namespace.device_index(TAP), index);
     assert!(vtep.is_running());
