@@ -266,7 +266,7 @@ fn a_signal_in_the_midst_of_a_load_ends_both_workers_cleanly() {
     testbed::FrameSender::new(ours, TAP).send_all(frames.frames(2000));
     vtep.signal(Signal::CONT);
     vtep.signal(Signal::TERM);
-    let exit = vtep.wait(testbed::PATIENCE);
+    let exit = vtep.wait(PATIENCE);
     assert_eq!(exit.status, Some(0), "{exit:?}");
     assert!(!ours.has_device(TAP));
 }
