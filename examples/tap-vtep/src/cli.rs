@@ -37,7 +37,7 @@ pub(crate) enum Command {
         tap-vtep run --vni 42 --tap blue0 --local 192.0.2.1 --remote 192.0.2.2 --address 10.42.0.1/24\n\n\
         Environment:\n  \
         RUST_LOG  what is said on standard error: off, error, warn, info (the default) or debug, which has what is dropped, too:\n            \
-        for each reason and segment a line a second at the most, with the remote and how many were left out")]
+        for each reason and segment a line a second of each worker at the most, with the remote and how many were left out")]
     Run(RunOptions),
     /// Say what a configuration would make, and make nothing.
     Check {

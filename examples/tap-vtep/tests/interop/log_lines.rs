@@ -98,7 +98,7 @@ fn who_does_not_ask_hears_of_errors_alone_and_once() {
 }
 
 #[test]
-fn a_wish_that_is_none_is_one_line() {
+fn a_wrong_rust_log_is_one_line() {
     let underlay = Underlay::new(2);
     let host = underlay.host(0);
     let files = Scratch::new();
